@@ -1,0 +1,65 @@
+# The whole interface for people and for CI: `make help`. Each target does its own set-up.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+KUBECONFIG ?= $(CURDIR)/.devbox/kubeconfig
+
+.PHONY: help
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: devbox ## the user guide, run step by step on the devbox
+	tests/demo.sh
+
+.PHONY: test
+test: ## everything: format, lints, unit and property tests, the devbox, end-to-end tests, the demo
+	tests/run.sh
+
+.PHONY: build
+build: ## all binaries, static
+	cargo build --workspace --bins
+
+.PHONY: unit
+unit: ## tests that need neither root nor a cluster
+	cargo test --workspace --exclude stackube-e2e --exclude stackube-node
+
+.PHONY: node-test
+node-test: ## tests of the node's parts in network namespaces with a real Open vSwitch (root)
+	tests/node.sh
+
+.PHONY: devbox
+devbox: ## one test host with OpenStack and Kubernetes, Stackube deployed on it
+	devbox/devbox up
+	devbox/stackube/deploy.sh
+
+.PHONY: deploy
+deploy: ## build the images again and roll them out on the running devbox
+	devbox/stackube/deploy.sh
+
+.PHONY: e2e
+e2e: ## end-to-end tests against the running devbox; T=name runs one
+	tests/e2e.sh $(T)
+
+.PHONY: down
+down: ## stop the devbox and remove all that it made
+	devbox/devbox down
+
+.PHONY: generate
+generate: ## rewrite what is generated: CRD manifests, the deployment bundle
+	STACKUBE_GENERATE=1 cargo test --quiet -p stackube-api --test crds
+	deployment/bundle.sh > deployment/stackube.yaml.new
+	mv deployment/stackube.yaml.new deployment/stackube.yaml
+
+.PHONY: fmt
+fmt: ## format the sources
+	cargo fmt --all
+
+.PHONY: lint
+lint: ## formatting, clippy, shellcheck
+	tests/lint.sh
+
+.PHONY: audit
+audit: ## licenses, bans and sources of all dependencies
+	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
+	cargo deny --all-features check bans licenses sources

@@ -1,0 +1,42 @@
+//! The keys of the ConfigMap.
+
+/// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
+pub(super) const KNOWN: [&str; 29] = [
+    "auth-url",
+    "ca-file",
+    "default-quota",
+    "drift-interval",
+    "ext-net-id",
+    "integration-bridge",
+    "interface",
+    "keyring",
+    "kubernetes-host",
+    "kubernetes-port",
+    "longest-prefix",
+    "password",
+    "plugin-name",
+    "pool-size",
+    "project-domain-name",
+    "region",
+    "reserved-cidrs",
+    "service-cidr",
+    "sweep-delete",
+    "sweep-grace",
+    "sweep-interval",
+    "system-cidr",
+    "system-gateway",
+    "tenant-domain",
+    "tenant-name",
+    "user-cidr",
+    "user-domain-name",
+    "user-gateway",
+    "username",
+];
+
+/// Keys that name an application credential, with the reason why it cannot be used.
+pub(super) const APPLICATION_CREDENTIAL: [&str; 4] = [
+    "application-credential-id",
+    "application-credential-name",
+    "application-credential-secret",
+    "application_credential_id",
+];

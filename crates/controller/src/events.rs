@@ -1,0 +1,74 @@
+//! Events: what happened to an object, where `kubectl describe` shows it.
+
+use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use kube::{Client, Resource};
+use tracing::warn;
+
+/// The API server's limit for an Event's note, in bytes.
+const MAX_NOTE: usize = 1024;
+
+/// Publishes Events. An Event that cannot be published is logged and never fails a reconcile.
+#[derive(Clone)]
+pub(crate) struct Events {
+    recorder: Recorder,
+}
+
+impl Events {
+    /// `instance` tells several replicas apart.
+    pub(crate) fn new(client: Client, instance: String) -> Self {
+        let reporter = Reporter { controller: "stackube-controller".into(), instance: Some(instance) };
+        Self { recorder: Recorder::new(client, reporter) }
+    }
+
+    /// Something went well. `reason` is CamelCase and stable; `action` says what was being done (`Create`, `Delete`, …).
+    pub(crate) async fn normal<K>(&self, object: &K, action: &str, reason: &str, note: impl Into<String>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        self.publish(object, EventType::Normal, action, reason, note.into()).await;
+    }
+
+    /// Something needs attention.
+    pub(crate) async fn warning<K>(&self, object: &K, action: &str, reason: &str, note: impl Into<String>)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        self.publish(object, EventType::Warning, action, reason, note.into()).await;
+    }
+
+    async fn publish<K>(&self, object: &K, type_: EventType, action: &str, reason: &str, note: String)
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        let event =
+            Event { type_, reason: reason.into(), note: Some(cut(note)), action: action.into(), secondary: None };
+        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+            warn!(reason, "event not published: {error}");
+        }
+    }
+}
+
+/// At most [`MAX_NOTE`] bytes, cut between characters.
+fn cut(mut note: String) -> String {
+    if note.len() > MAX_NOTE {
+        let mut end = MAX_NOTE - '…'.len_utf8();
+        while !note.is_char_boundary(end) {
+            end -= 1;
+        }
+        note.truncate(end);
+        note.push('…');
+    }
+    note
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_notes_are_cut_between_characters() {
+        let long = cut("ä".repeat(1000));
+        assert!(long.len() <= MAX_NOTE && long.ends_with('…'));
+        assert_eq!(cut("short".into()), "short");
+    }
+}

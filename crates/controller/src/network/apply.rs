@@ -1,0 +1,197 @@
+//! Doing what the plan says: everything that can be done now side by side, and anew whenever something is finished.
+
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
+use kube::ResourceExt;
+use stackube_api::names::{cluster_tag, display_name, owner_tag};
+use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
+use stackube_openstack::network::{
+    CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction, ExternalGateway,
+    Network, Router, SecurityGroup, SecurityGroupRule, Subnet, UpdateNetwork, UpdateRouter, UpdateSubnet,
+};
+use stackube_openstack::{Error, Session};
+
+use super::observed::Observed;
+use super::plan::{Action, Rule, Wanted, plan};
+use super::status::Record;
+use crate::stop::Stop;
+
+/// More rounds than any plan needs: Neutron and we disagree about something.
+const MAX_ACTIONS: usize = 40;
+
+/// How the objects of a Network are marked and named.
+#[derive(Clone, Debug)]
+pub(crate) struct Marks {
+    /// The owner.
+    pub(crate) project: ProjectId,
+    /// Cluster and owner.
+    pub(crate) tags: Vec<String>,
+    /// For display.
+    pub(crate) name: String,
+    /// For people who look at Neutron.
+    pub(crate) description: String,
+}
+
+impl Marks {
+    pub(crate) fn new(network: &stackube_api::Network, project: ProjectId, cluster: &str) -> Self {
+        let (namespace, name) = (network.namespace().unwrap_or_default(), network.name_any());
+        let uid = network.uid().unwrap_or_default();
+        Self {
+            project,
+            tags: vec![cluster_tag(cluster), owner_tag(&uid)],
+            name: display_name(&namespace, &name),
+            description: format!("Network {namespace}/{name} ({uid}) of Kubernetes {cluster}, made by Stackube"),
+        }
+    }
+}
+
+/// What an action has changed.
+enum Done {
+    Network(Network),
+    Subnet(Subnet),
+    Router(Router),
+    Connected(SubnetId),
+    Group(SecurityGroup),
+    Rule(SecurityGroupRule),
+    NoRule(SecurityGroupRuleId),
+}
+
+/// Works until everything is as wanted; `done` is told of each action. The status has every ID before a call that depends on it.
+///
+/// # Errors
+/// The first error. Calls that were under way then are finished first, so that what they made is in the status.
+pub(super) async fn apply(
+    session: &Session,
+    marks: &Marks,
+    wanted: &Wanted,
+    observed: &mut Observed,
+    record: &mut Record<'_>,
+    mut done: impl FnMut(&Action),
+) -> Result<(), Stop> {
+    let mut running = FuturesUnordered::new();
+    let mut under_way: Vec<Action> = Vec::new();
+    let mut first_error = None;
+    let mut started = 0;
+    loop {
+        if first_error.is_none() {
+            for action in plan(wanted, observed) {
+                if under_way.contains(&action) {
+                    continue;
+                }
+                started += 1;
+                if started > MAX_ACTIONS {
+                    return Err(Stop::refused("NotSettling", format!("Neutron does not keep what is set: {action:?}")));
+                }
+                under_way.push(action.clone());
+                running.push(perform(session, marks, wanted, action));
+            }
+        }
+        let Some((action, result)) = running.next().await else { break };
+        under_way.retain(|other| *other != action);
+        match result {
+            Ok(change) => {
+                done(&action);
+                merge(observed, change);
+                record.known(observed).await?;
+            }
+            Err(error) => first_error = first_error.or(Some(error)),
+        }
+    }
+    first_error.map_or(Ok(()), |error| Err(error.into()))
+}
+
+/// One action, with its result.
+async fn perform(
+    session: &Session,
+    marks: &Marks,
+    wanted: &Wanted,
+    action: Action,
+) -> (Action, Result<Done, Error>) {
+    let result = match &action {
+        Action::CreateNetwork => session.create_network(&new_network(marks)).await.map(Done::Network),
+        Action::MendNetwork(id) => session.update_network(id, &sound_network()).await.map(Done::Network),
+        Action::CreateSubnet(network) => {
+            session.create_subnet(&new_subnet(marks, wanted, network)).await.map(Done::Subnet)
+        }
+        Action::MendSubnet(id) => session.update_subnet(id, &sound_subnet(wanted)).await.map(Done::Subnet),
+        Action::CreateRouter => session.create_router(&new_router(marks, wanted)).await.map(Done::Router),
+        Action::MendRouter(id) => session.update_router(id, &sound_router(wanted)).await.map(Done::Router),
+        Action::Connect(router, subnet) => {
+            session.add_router_interface(router, subnet).await.map(|leg| Done::Connected(leg.subnet_id))
+        }
+        Action::CreateGroup => session.create_security_group(&new_group(marks)).await.map(Done::Group),
+        Action::AddRule(group, rule) => {
+            session.create_security_group_rule(&new_rule(marks, *rule, group)).await.map(Done::Rule)
+        }
+        Action::DeleteRule(id) => session.delete_security_group_rule(id).await.map(|()| Done::NoRule(id.clone())),
+    };
+    (action, result)
+}
+
+fn sound_network() -> UpdateNetwork {
+    UpdateNetwork { admin_state_up: Some(true), port_security_enabled: Some(true), ..UpdateNetwork::default() }
+}
+
+fn sound_subnet(wanted: &Wanted) -> UpdateSubnet {
+    let gateway_ip = Some(wanted.range.gateway().into());
+    UpdateSubnet { gateway_ip, enable_dhcp: Some(false), ..UpdateSubnet::default() }
+}
+
+fn sound_router(wanted: &Wanted) -> UpdateRouter {
+    let external_gateway_info = Some(Some(ExternalGateway::new(wanted.external.clone())));
+    UpdateRouter { admin_state_up: Some(true), external_gateway_info, ..UpdateRouter::default() }
+}
+
+fn new_network(marks: &Marks) -> CreateNetwork {
+    let Marks { project, tags, name, description } = marks.clone();
+    CreateNetwork { project_id: project, name, description, tags, mtu: None }
+}
+
+fn new_subnet(marks: &Marks, wanted: &Wanted, network: &NetworkId) -> CreateSubnet {
+    let Marks { project, tags, name, description } = marks.clone();
+    let (cidr, gateway) = (wanted.range.range(), wanted.range.gateway());
+    let mut subnet = CreateSubnet::new(project, network.clone(), name, cidr, gateway);
+    (subnet.tags, subnet.description) = (tags, description);
+    subnet
+}
+
+fn new_router(marks: &Marks, wanted: &Wanted) -> CreateRouter {
+    let Marks { project, tags, name, description } = marks.clone();
+    let external_gateway_info = Some(ExternalGateway::new(wanted.external.clone()));
+    CreateRouter { project_id: project, name, description, tags, external_gateway_info }
+}
+
+fn new_group(marks: &Marks) -> CreateSecurityGroup {
+    let Marks { project, tags, name, description } = marks.clone();
+    CreateSecurityGroup { project_id: project, name, description, tags }
+}
+
+fn new_rule(marks: &Marks, rule: Rule, group: &SecurityGroupId) -> CreateSecurityGroupRule {
+    let any = |direction| CreateSecurityGroupRule::any_ipv4(marks.project.clone(), group.clone(), direction);
+    match rule {
+        Rule::Egress => any(Direction::Egress),
+        Rule::IngressFromGroup => {
+            CreateSecurityGroupRule { remote_group_id: Some(group.clone()), ..any(Direction::Ingress) }
+        }
+    }
+}
+
+fn merge(observed: &mut Observed, done: Done) {
+    match done {
+        Done::Network(network) => observed.network = Some(network),
+        Done::Subnet(subnet) => observed.subnet = Some(subnet),
+        Done::Router(router) => observed.router = Some(router),
+        Done::Connected(subnet) => observed.legs.push(subnet),
+        Done::Group(group) => observed.group = Some(group),
+        Done::Rule(rule) => {
+            if let Some(group) = &mut observed.group {
+                group.security_group_rules.push(rule);
+            }
+        }
+        Done::NoRule(id) => {
+            if let Some(group) = &mut observed.group {
+                group.security_group_rules.retain(|rule| rule.id != id);
+            }
+        }
+    }
+}

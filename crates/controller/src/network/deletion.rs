@@ -1,0 +1,166 @@
+//! Removing a Network from Neutron, after the last pod has left it. Every reconcile starts from the beginning.
+
+use std::time::Duration;
+
+use kube::api::ListParams;
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use stackube_api::names::{cluster_tag, owner_tag};
+use stackube_api::{Network, NetworkStatus, Port};
+use stackube_openstack::id::{NetworkId, ProjectId, RouterId};
+use stackube_openstack::network::{FloatingIpFilter, PortFilter};
+use stackube_openstack::{Error, Session};
+
+use super::observed::{self, Observed};
+use super::owner::is_system;
+use super::status::Record;
+use crate::context::Context;
+use crate::finalizer;
+use crate::stop::Stop;
+
+/// How often the pods are counted.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Takes the Network's objects away, in order; the finalizer last.
+///
+/// # Errors
+/// What stopped it, or what it waits for; the status tells.
+pub(super) async fn reconcile(network: &Network, context: &Context) -> Result<Action, Stop> {
+    if !finalizer::has(network) {
+        return Ok(Action::await_change());
+    }
+    match remove(network, context).await {
+        Ok(()) => {
+            let api: Api<Network> = Api::namespaced(context.kube.clone(), &network.namespace().unwrap_or_default());
+            finalizer::remove(&api, network).await?;
+            Ok(Action::await_change())
+        }
+        Err(stop) => {
+            Record::new(context.kube.clone(), network).terminating(&stop).await?;
+            match stop {
+                Stop::Waiting { .. } => context.events.normal(network, "Delete", stop.reason(), stop.sentence()).await,
+                _ => context.events.warning(network, "Delete", stop.reason(), stop.sentence()).await,
+            }
+            Err(stop)
+        }
+    }
+}
+
+async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
+    ports_are_gone(network, context).await?;
+    let status = network.status.clone().unwrap_or_default();
+    let Some(project) = status.project_id.as_deref().and_then(|id| ProjectId::new(id).ok()) else {
+        // The project is in the status before anything is made.
+        return Ok(());
+    };
+    let session = session(network, context, &project).await?;
+    let tags = [cluster_tag(&context.identity.cluster), owner_tag(&network.uid().unwrap_or_default())];
+    match network.spec.network_id.as_deref().filter(|id| !id.is_empty()) {
+        Some(_) => leave(context, &session, &project, &status, &tags).await,
+        None => {
+            let observed = observed::observe(&session, &project, &status, &tags).await?;
+            destroy(context, &session, &project, &observed).await
+        }
+    }
+}
+
+/// Waits for the pods: their Ports name the Network.
+async fn ports_are_gone(network: &Network, context: &Context) -> Result<(), Stop> {
+    let namespace = network.namespace().unwrap_or_default();
+    let ports: Api<Port> =
+        if is_system(network) { Api::all(context.kube.clone()) } else { Api::namespaced(context.kube.clone(), &namespace) };
+    let count = ports
+        .list(&ListParams::default())
+        .await?
+        .iter()
+        .filter(|port| port.spec.network_namespace == namespace && port.spec.network_name == network.name_any())
+        .count();
+    if count == 0 {
+        return Ok(());
+    }
+    let message = format!("{count} pod{} still on this network", if count == 1 { " is" } else { "s are" });
+    Err(Stop::waiting("PodsRemain", message, LOOK))
+}
+
+/// The service user in the tenant's project. If it gets no token there (the project is disabled or gone, or somebody took its
+/// role away), removal must not hang for ever: then in its own project, where it is an administrator.
+async fn session(network: &Network, context: &Context, project: &ProjectId) -> Result<Session, Stop> {
+    if is_system(network) {
+        return Ok(context.cloud.service());
+    }
+    let session = context.cloud.project(project)?;
+    match session.token_info().await {
+        Ok(_) => Ok(session),
+        Err(Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(context.cloud.service()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Everything on a network of ours, and the network.
+async fn destroy(context: &Context, session: &Session, project: &ProjectId, observed: &Observed) -> Result<(), Stop> {
+    let service = context.cloud.service();
+    if let Some(router) = &observed.router {
+        let filter = FloatingIpFilter { router_id: Some(router.id.clone()), ..FloatingIpFilter::default() };
+        for address in session.list_floating_ips(project, &filter).await? {
+            session.delete_floating_ip(&address.id).await?;
+        }
+    }
+    if let Some(network) = &observed.network {
+        empty(&service, session, &network.id).await?;
+    }
+    if let Some(router) = &observed.router {
+        for subnet in &observed.legs {
+            session.remove_router_interface(&router.id, subnet).await?;
+        }
+        session.delete_router(&router.id).await?;
+    }
+    if let Some(subnet) = &observed.subnet {
+        session.delete_subnet(&subnet.id).await?;
+    }
+    if let Some(network) = &observed.network {
+        session.delete_network(&network.id).await?;
+    }
+    if let Some(group) = &observed.group {
+        session.delete_security_group(&group.id).await?;
+    }
+    Ok(())
+}
+
+/// Ports that nobody waits for: of the pool, of pods whose Port objects were forced away, of other routers that the tenant's own
+/// users attached. What Neutron made for itself goes with the network.
+async fn empty(service: &Session, session: &Session, network: &NetworkId) -> Result<(), Stop> {
+    let filter = PortFilter { network_id: Some(network.clone()), ..PortFilter::default() };
+    for port in service.list_ports_all_projects(&filter).await?.iter().filter(|port| &port.network_id == network) {
+        if port.device_owner.starts_with("network:router_interface") {
+            let Ok(router) = RouterId::new(port.device_id.as_str()) else { continue };
+            for fixed in &port.fixed_ips {
+                session.remove_router_interface(&router, &fixed.subnet_id).await?;
+            }
+        } else if !port.device_owner.starts_with("network:") {
+            service.delete_port(&port.id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Only what is ours on a network that is not: ports with the cluster's tag, and the security group.
+async fn leave(
+    context: &Context,
+    session: &Session,
+    project: &ProjectId,
+    status: &NetworkStatus,
+    tags: &[String],
+) -> Result<(), Stop> {
+    let service = context.cloud.service();
+    if let Some(id) = status.network_id.as_deref().and_then(|id| NetworkId::new(id).ok()) {
+        let ours = vec![cluster_tag(&context.identity.cluster)];
+        let filter = PortFilter { network_id: Some(id), tags: ours, ..PortFilter::default() };
+        for port in service.list_ports(project, &filter).await? {
+            service.delete_port(&port.id).await?;
+        }
+    }
+    if let Some(group) = observed::group(session, project, status, tags).await? {
+        session.delete_security_group(&group.id).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,98 @@
+//! The status of a Network while it is being made.
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Api, Client, ResourceExt};
+use stackube_api::conditions::{READY, Wanted, is_true, merge};
+use stackube_api::{Network, NetworkState, NetworkStatus};
+use stackube_openstack::id::ProjectId;
+
+use super::observed::Observed;
+use crate::status;
+use crate::stop::{Stop, Verdict};
+
+/// The status, written as soon as something is known that must not be forgotten.
+pub(super) struct Record<'a> {
+    api: Api<Network>,
+    network: &'a Network,
+    saved: NetworkStatus,
+    now: NetworkStatus,
+}
+
+impl<'a> Record<'a> {
+    pub(super) fn new(client: Client, network: &'a Network) -> Self {
+        let saved = network.status.clone().unwrap_or_default();
+        let api = Api::namespaced(client, &network.namespace().unwrap_or_default());
+        Self { api, network, now: saved.clone(), saved }
+    }
+
+    /// The status as it is now.
+    pub(super) fn status(&self) -> &NetworkStatus {
+        &self.now
+    }
+
+    /// Whether the Network was Active before this reconcile, in its present generation.
+    pub(super) fn was_ready(&self) -> bool {
+        let status = self.network.status.as_ref();
+        status.is_some_and(|status| {
+            is_true(&status.conditions, READY) && status.observed_generation == self.network.metadata.generation
+        })
+    }
+
+    /// The project, before anything is made in it.
+    pub(super) async fn project(&mut self, project: &ProjectId) -> Result<(), kube::Error> {
+        self.now.project_id = Some(project.to_string());
+        if self.now.state.is_none() {
+            self.now.state = Some(NetworkState::Pending);
+        }
+        self.save().await
+    }
+
+    /// What exists. An object that is gone loses its ID, so that another one is looked for by tags before it is made again.
+    pub(super) async fn known(&mut self, observed: &Observed) -> Result<(), kube::Error> {
+        self.now.network_id = observed.network.as_ref().map(|network| network.id.to_string());
+        self.now.subnet_id = observed.subnet.as_ref().map(|subnet| subnet.id.to_string());
+        self.now.router_id = observed.router.as_ref().map(|router| router.id.to_string());
+        self.now.security_group_id = observed.group.as_ref().map(|group| group.id.to_string());
+        self.now.mtu = observed.network.as_ref().and_then(|network| i32::try_from(network.mtu?).ok());
+        self.save().await
+    }
+
+    /// Everything is as wanted.
+    pub(super) async fn active(&mut self) -> Result<(), kube::Error> {
+        self.set(NetworkState::Active, Wanted::met(READY, "Active"), None).await
+    }
+
+    /// The reconcile stopped.
+    pub(super) async fn stopped(&mut self, stop: &Stop) -> Result<(), kube::Error> {
+        let state = match stop.verdict() {
+            Verdict::Refused => NetworkState::Failed,
+            Verdict::Waiting(_) | Verdict::Transient => NetworkState::Pending,
+        };
+        self.unmet(state, stop.reason(), stop.sentence()).await
+    }
+
+    /// The Network is being removed, and something is waited for.
+    pub(super) async fn terminating(&mut self, stop: &Stop) -> Result<(), kube::Error> {
+        self.unmet(NetworkState::Terminating, stop.reason(), stop.sentence()).await
+    }
+
+    async fn unmet(&mut self, state: NetworkState, reason: &'static str, message: String) -> Result<(), kube::Error> {
+        self.set(state, Wanted::unmet(READY, reason, message.clone()), Some(message)).await
+    }
+
+    async fn set(&mut self, state: NetworkState, ready: Wanted, message: Option<String>) -> Result<(), kube::Error> {
+        let generation = self.network.metadata.generation;
+        self.now.conditions = merge(&self.now.conditions, &[ready], generation, &Time(Timestamp::now()));
+        self.now.state = Some(state);
+        self.now.message = message;
+        self.now.observed_generation = generation;
+        self.save().await
+    }
+
+    async fn save(&mut self) -> Result<(), kube::Error> {
+        status::write(&self.api, self.network, &self.saved, &self.now).await?;
+        self.saved = self.now.clone();
+        Ok(())
+    }
+}

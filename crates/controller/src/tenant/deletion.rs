@@ -1,0 +1,127 @@
+//! Removing a Tenant: what is done next, decided from what is still there. Every reconcile starts from the beginning, so it does
+//! not matter where the last one was cut off.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::{Namespace, Secret};
+use kube::api::{DeleteParams, Preconditions};
+use kube::runtime::controller::Action;
+use kube::{Api, ResourceExt};
+use stackube_api::names::{SYSTEM_NAMESPACE, password_secret};
+use stackube_api::{Network, Tenant};
+use stackube_openstack::Session;
+use stackube_openstack::id::ProjectId;
+
+use super::dereference::{Identity, keystone};
+use super::status::Record;
+use super::validate::{Ownership, ownership};
+use crate::context::Context;
+use crate::finalizer;
+use crate::stop::Stop;
+
+mod leftovers;
+pub(super) mod plan;
+
+use plan::Removal;
+
+/// How often the namespace is looked at while it goes away.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// Takes away what was made for the Tenant, in order; the finalizer last.
+///
+/// # Errors
+/// What stopped it, or what it waits for; the status tells.
+pub(super) async fn reconcile(tenant: &Tenant, context: &Arc<Context>) -> Result<Action, Stop> {
+    if !finalizer::has(tenant) {
+        return Ok(Action::await_change());
+    }
+    let record = Record::new(context.kube.clone(), tenant);
+    match remove(tenant, context).await {
+        Ok(()) => {
+            finalizer::remove(&Api::<Tenant>::all(context.kube.clone()), tenant).await?;
+            context.claims.release(&tenant.uid().unwrap_or_default());
+            Ok(Action::await_change())
+        }
+        Err(stop) => {
+            record.terminating(stop.reason(), stop.sentence()).await?;
+            let note = stop.sentence();
+            match stop {
+                Stop::Waiting { .. } => context.events.normal(tenant, "Delete", stop.reason(), note).await,
+                _ => context.events.warning(tenant, "Delete", stop.reason(), note).await,
+            }
+            Err(stop)
+        }
+    }
+}
+
+async fn remove(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
+    namespace(tenant, context).await?;
+    let session = context.cloud.service();
+    let found = keystone(tenant, context, &session).await?;
+    for step in plan::plan(tenant, &found, &context.identity) {
+        carry_out(&step, context, &session).await?;
+    }
+    let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
+    gone(secrets.delete(&password_secret(&tenant.name_any()), &DeleteParams::default()).await)
+}
+
+async fn carry_out(step: &Removal, context: &Context, session: &Session) -> Result<(), Stop> {
+    match step {
+        Removal::Revoke(project, held) => session.revoke_role(project, &held.actor, &held.role).await?,
+        Removal::User(id) => session.delete_user(id).await?,
+        Removal::Leftovers(project) => leftovers::remove(session, project).await?,
+        Removal::Project(project) => {
+            session.delete_project(project).await?;
+            forget(context, project);
+        }
+        Removal::Leave(project) => forget(context, project),
+    }
+    Ok(())
+}
+
+fn forget(context: &Context, project: &ProjectId) {
+    context.cloud.forget(project);
+}
+
+/// The namespace goes first, with its pods, and with the Network, whose own finalizer empties Neutron. A namespace that was
+/// never this Tenant's is left alone.
+async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
+    let name = tenant.name_any();
+    let namespaces: Api<Namespace> = Api::all(context.kube.clone());
+    let Some(namespace) = namespaces.get_opt(&name).await? else { return Ok(()) };
+    if ownership(&namespace, tenant) != Ownership::Ours {
+        return Ok(());
+    }
+    if namespace.metadata.deletion_timestamp.is_none() {
+        let same = Preconditions { uid: namespace.uid(), resource_version: None };
+        gone(namespaces.delete(&name, &DeleteParams::default().preconditions(same)).await)?;
+    }
+    let networks: Api<Network> = Api::namespaced(context.kube.clone(), &name);
+    let network = networks.get_opt(&name).await?;
+    Err(Stop::waiting("NamespaceTerminating", waiting_for(&namespace, network.as_ref()), LOOK))
+}
+
+/// What keeps a namespace from going away, in the API server's words and the Network's.
+fn waiting_for(namespace: &Namespace, network: Option<&Network>) -> String {
+    let mut text = format!("waiting for namespace {} to be removed", namespace.name_any());
+    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let remaining = conditions
+        .filter(|condition| condition.status == "True")
+        .filter_map(|condition| condition.message.clone())
+        .filter(|message| !message.is_empty());
+    let network = network.and_then(|network| network.status.as_ref()?.message.clone());
+    for cause in remaining.chain(network) {
+        text.push_str("; ");
+        text.push_str(&cause);
+    }
+    text
+}
+
+/// Absence is what was wanted.
+fn gone<T>(result: Result<T, kube::Error>) -> Result<(), Stop> {
+    match result {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        result => Ok(result.map(drop)?),
+    }
+}

@@ -1,0 +1,52 @@
+//! What a project still owns in Neutron when its Tenant goes: things that the tenant's own users made (with `openstackAccess:
+//! member`), and the security group `default`, which Neutron makes by itself. Keystone does not tell Neutron that a project is
+//! gone, so nobody else would ever remove them.
+
+use stackube_openstack::id::{ProjectId, RouterId};
+use stackube_openstack::network::{
+    FloatingIpFilter, NetworkFilter, PortFilter, RouterFilter, SecurityGroupFilter, SubnetFilter,
+};
+use stackube_openstack::{Error, Session};
+
+/// Deletes in the order in which things hold each other: floating IPs, routers, ports, subnets, networks, security groups, RBAC
+/// policies; the quota last. Lists return only what belongs to exactly this project.
+///
+/// # Errors
+/// Those of Neutron. What was deleted stays deleted; repeat to go on.
+pub(super) async fn remove(session: &Session, project: &ProjectId) -> Result<(), Error> {
+    for address in session.list_floating_ips(project, &FloatingIpFilter::default()).await? {
+        session.delete_floating_ip(&address.id).await?;
+    }
+    for router in session.list_routers(project, &RouterFilter::default()).await? {
+        remove_router(session, &router.id).await?;
+    }
+    let ports = session.list_ports(project, &PortFilter::default()).await?;
+    for port in ports.iter().filter(|port| !port.device_owner.starts_with("network:")) {
+        session.delete_port(&port.id).await?;
+    }
+    for subnet in session.list_subnets(project, &SubnetFilter::default()).await? {
+        session.delete_subnet(&subnet.id).await?;
+    }
+    for policy in session.list_rbac_policies(project).await? {
+        session.delete_rbac_policy(&policy.id).await?;
+    }
+    for network in session.list_networks(project, &NetworkFilter::default()).await? {
+        session.delete_network(&network.id).await?;
+    }
+    // Asking for the groups of a project makes its `default` group, so this list is the last one.
+    for group in session.list_security_groups(project, &SecurityGroupFilter::default()).await? {
+        session.delete_security_group(&group.id).await?;
+    }
+    session.delete_quota(project).await
+}
+
+/// Takes a router out of all its subnets and deletes it; its gateway goes with it.
+///
+/// # Errors
+/// Those of Neutron.
+pub(crate) async fn remove_router(session: &Session, router: &RouterId) -> Result<(), Error> {
+    for leg in session.router_interfaces(router).await? {
+        session.remove_router_interface(router, &leg.subnet_id).await?;
+    }
+    session.delete_router(router).await
+}

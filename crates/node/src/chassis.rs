@@ -1,0 +1,82 @@
+//! The name under which this node's chassis is known to OVN, published on the Node for the controller.
+//!
+//! Neutron binds a port to a host by the hostname of the host's chassis. That need not be the node's name in
+//! Kubernetes, and a port bound to the wrong name stays unbound for ever.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Node;
+use kube::Client;
+use kube::api::{Api, Patch, PatchParams};
+use serde_json::json;
+use stackube_api::names::CHASSIS_ANNOTATION;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::ovsdb::Ovsdb;
+
+/// How often the annotation is written again, should somebody have removed it.
+const INTERVAL: Duration = Duration::from_secs(300);
+/// How soon a write that failed is tried again.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// The hostname that ovn-controller registers: `external_ids:hostname` of the database, `hostname-CHASSIS` before it if
+/// there is one, else the host's own name (ovn-controller(8); `get_hostname` in controller/chassis.c).
+pub fn hostname(external_ids: &BTreeMap<String, String>, own: &str) -> String {
+    let of_chassis = external_ids.get("system-id").and_then(|id| external_ids.get(&format!("hostname-{id}")));
+    of_chassis.or_else(|| external_ids.get("hostname")).map_or(own, String::as_str).to_owned()
+}
+
+/// Keeps the annotation on `node` right until `stop`.
+pub async fn publish(client: Client, node: String, ovsdb: Ovsdb, stop: CancellationToken) {
+    let nodes: Api<Node> = Api::all(client);
+    let mut views = ovsdb.subscribe();
+    let mut published: Option<String> = None;
+    loop {
+        let view = views.borrow_and_update().clone();
+        let wanted = view.map(|view| hostname(&view.external_ids, &own_hostname()));
+        let mut pause = INTERVAL;
+        if let Some(wanted) = wanted.filter(|wanted| published.as_ref() != Some(wanted)) {
+            match annotate(&nodes, &node, &wanted).await {
+                Ok(()) => {
+                    info!(hostname = %wanted, "published the chassis hostname");
+                    published = Some(wanted);
+                }
+                Err(error) => {
+                    warn!(%error, node, "cannot publish the chassis hostname");
+                    pause = PAUSE;
+                }
+            }
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            changed = views.changed(), if pause == INTERVAL => if changed.is_err() { return },
+            () = tokio::time::sleep(pause) => published = None,
+        }
+    }
+}
+
+async fn annotate(nodes: &Api<Node>, node: &str, hostname: &str) -> Result<(), kube::Error> {
+    let patch = json!({"metadata": {"annotations": {CHASSIS_ANNOTATION: hostname}}});
+    nodes.patch_metadata(node, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+}
+
+fn own_hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hostname_is_chosen_as_ovn_controller_does() {
+        let ids = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        assert_eq!(hostname(&ids(&[]), "own"), "own");
+        assert_eq!(hostname(&ids(&[("hostname", "a.example.org")]), "own"), "a.example.org");
+        let both = [("system-id", "ch1"), ("hostname", "a.example.org"), ("hostname-ch1", "b.example.org")];
+        assert_eq!(hostname(&ids(&both), "own"), "b.example.org");
+        assert_eq!(hostname(&ids(&[("hostname", "a"), ("hostname-ch1", "b")]), "own"), "a");
+    }
+}

@@ -1,0 +1,84 @@
+//! The daemon's command line; every option can come from the environment.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::protocol::SOCKET;
+use crate::sandbox::Settings;
+
+/// Stackube's node daemon: plugs the pods of this node into their tenants' networks.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "kubestackd", version)]
+pub struct Config {
+    /// Name of this Node in Kubernetes.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+    /// Unix socket of the Open vSwitch database.
+    #[arg(long, env = "KUBESTACK_OVSDB", default_value = "/run/openvswitch/db.sock")]
+    pub ovsdb: PathBuf,
+    /// Integration bridge of OVN.
+    #[arg(long, env = "KUBESTACK_BRIDGE", default_value = "br-int")]
+    pub bridge: String,
+    /// Unix socket on which the CNI plugin calls.
+    #[arg(long, env = "KUBESTACK_SOCKET", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// CNI plugin to install; by default the file kubestack beside this program.
+    #[arg(long, env = "KUBESTACK_PLUGIN")]
+    pub plugin: Option<PathBuf>,
+    /// Where the container runtime looks for CNI plugins.
+    #[arg(long, env = "KUBESTACK_CNI_BIN_DIR", default_value = "/opt/cni/bin")]
+    pub cni_bin_dir: PathBuf,
+    /// Where the container runtime looks for network configurations.
+    #[arg(long, env = "KUBESTACK_CNI_CONF_DIR", default_value = "/etc/cni/net.d")]
+    pub cni_conf_dir: PathBuf,
+    /// Address for /metrics, /healthz and /readyz.
+    #[arg(long, env = "KUBESTACK_LISTEN", default_value = "127.0.0.1:9473")]
+    pub listen: SocketAddr,
+    /// Longest wait for a pod's Port, in seconds. The three waits together have to stay below 95 s.
+    #[arg(long, env = "KUBESTACK_PORT_TIMEOUT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=80))]
+    pub port_timeout: u64,
+    /// Longest wait for ovs-vswitchd to open a pod's device, in seconds.
+    #[arg(long, env = "KUBESTACK_OPEN_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
+    pub open_timeout: u64,
+    /// Longest wait for ovn-controller to install a port's flows, in seconds.
+    #[arg(long, env = "KUBESTACK_INSTALL_TIMEOUT", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=60))]
+    pub install_timeout: u64,
+    /// Log lines: `text` or `json`. What is logged is chosen by RUST_LOG.
+    #[arg(long, env = "KUBESTACK_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
+    pub log_format: String,
+}
+
+impl Config {
+    /// The part that the sandbox engine needs.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            bridge: self.bridge.clone(),
+            port_timeout: Duration::from_secs(self.port_timeout),
+            open_timeout: Duration::from_secs(self.open_timeout),
+            install_timeout: Duration::from_secs(self.install_timeout),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_waits_stay_below_the_plugins_time_out() {
+        let config = Config::try_parse_from(["kubestackd", "--node-name", "n"]).unwrap();
+        let settings = config.settings();
+        let sum = settings.port_timeout + settings.open_timeout + settings.install_timeout;
+        assert!(sum < Duration::from_secs(95), "{sum:?}");
+    }
+
+    #[test]
+    fn senseless_options_are_refused() {
+        for option in ["--port-timeout=0", "--port-timeout=81", "--listen=here", "--log-format=xml"] {
+            assert!(Config::try_parse_from(["kubestackd", "--node-name", "n", option]).is_err(), "{option}");
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! The host's firewall around the pods' veth pairs: nothing passes between a pod and the host's own IP stack.
+//!
+//! A pod's frames belong to Open vSwitch. But a host end is also a network device of the host, and with the userspace
+//! datapath the host sees a copy of every frame: a pod could send to its MAC address and have the node route for it,
+//! past its security group and into other networks. Nothing may enter or leave there.
+//!
+//! One nftables table of its own, in whose chains everything of a device `sk*` is dropped: on arrival before routing,
+//! connection tracking and address translation ([`Hook::Prerouting`](ruleset::Hook), which covers what is for the host
+//! and what it would forward), on the way out after all of them, and in between once more. Rules of others cannot undo
+//! a drop. ARP is switched off on the devices themselves, and they have no address of either family.
+//!
+//! The table is written by netlink, so that the image needs neither `nft` nor its libraries, and watched: whoever
+//! flushes the ruleset gets it back within a second. It stays when the daemon goes, as the pods do.
+
+mod messages;
+mod ruleset;
+mod socket;
+
+use std::time::Duration;
+
+use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
+use thiserror::Error;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::ruleset::{Table, wanted};
+use self::socket::NftSocket;
+use crate::metrics::Metrics;
+
+/// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h: every change of a ruleset.
+const GROUP_NFTABLES: u32 = 7;
+/// Longest time that a change which was not announced stays unnoticed.
+const INTERVAL: Duration = Duration::from_secs(15);
+/// Shortest time between two looks, so that busy rulesets of others cost little.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The firewall could not be read or written.
+#[derive(Debug, Error)]
+pub enum FirewallError {
+    /// The netlink socket failed.
+    #[error("nftables: the netlink socket failed while it was to {action}")]
+    Socket {
+        /// What was to be done.
+        action: &'static str,
+        /// What the kernel said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The kernel refused.
+    #[error("nftables: the kernel refused to {action}")]
+    Refused {
+        /// What was to be done.
+        action: &'static str,
+        /// The kernel's reason.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The kernel's answer makes no sense.
+    #[error("nftables: the kernel's answer cannot be read")]
+    Unreadable(#[source] netlink_packet_core::DecodeError),
+}
+
+/// Puts the table there, if it is not there as it should be. True if it had to.
+///
+/// # Errors
+/// [`FirewallError`]; the table is as it was then.
+pub fn ensure() -> Result<bool, FirewallError> {
+    let socket = NftSocket::open()?;
+    let wanted = wanted();
+    if socket.read(&wanted.name)? == Some(wanted.clone()) {
+        return Ok(false);
+    }
+    socket.replace(&wanted)?;
+    Ok(true)
+}
+
+/// The table as it is, for tests and for comparison.
+///
+/// # Errors
+/// [`FirewallError`].
+pub fn current() -> Result<Option<Table>, FirewallError> {
+    NftSocket::open()?.read(&wanted().name)
+}
+
+/// Keeps the table there until `stop`.
+pub async fn keep(metrics: Metrics, stop: CancellationToken) {
+    let mut announcements = subscribe();
+    loop {
+        let look = async {
+            match &mut announcements {
+                Some(socket) => {
+                    // Whatever comes, an overrun included, is a reason to look.
+                    let _ = timeout(INTERVAL, socket.recv_from_full()).await;
+                    tokio::time::sleep(PAUSE).await;
+                    while timeout(Duration::ZERO, socket.recv_from_full()).await.is_ok_and(|r| r.is_ok()) {}
+                }
+                None => tokio::time::sleep(INTERVAL).await,
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = look => {}
+        }
+        match tokio::task::spawn_blocking(ensure).await {
+            Ok(Ok(false)) | Err(_) => {}
+            Ok(Ok(true)) => {
+                metrics.firewall_restored();
+                warn!("somebody had removed or changed Stackube's nftables table: it is back");
+            }
+            Ok(Err(error)) => warn!(%error, cause = ?error, "cannot look after the firewall"),
+        }
+    }
+}
+
+/// A socket that hears of changes. Without it the firewall is still looked at every [`INTERVAL`].
+fn subscribe() -> Option<TokioSocket> {
+    let open = || {
+        let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
+        socket.socket_mut().bind(&SocketAddr::new(0, 0))?;
+        socket.socket_mut().add_membership(GROUP_NFTABLES)?;
+        Ok::<_, std::io::Error>(socket)
+    };
+    open().inspect_err(|error| info!(%error, "changes of nftables rules are not announced here")).ok()
+}

@@ -1,0 +1,155 @@
+//! What the daemon measures, in OpenMetrics.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use prometheus_client::encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+
+/// Upper bounds in seconds, from a pooled ADD to the plugin's time-out.
+const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
+
+/// A part of an ADD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Phase {
+    /// Waiting for the Port to be ready.
+    Port,
+    /// Making and configuring the veth pair.
+    Veth,
+    /// The transaction.
+    Ovsdb,
+    /// Waiting for ovs-vswitchd.
+    Open,
+    /// Waiting for ovn-controller.
+    Install,
+}
+
+impl EncodeLabelValue for Phase {
+    fn encode(&self, encoder: &mut LabelValueEncoder) -> fmt::Result {
+        let name = match self {
+            Self::Port => "port",
+            Self::Veth => "veth",
+            Self::Ovsdb => "ovsdb",
+            Self::Open => "open",
+            Self::Install => "install",
+        };
+        EncodeLabelValue::encode(&name, encoder)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PhaseLabels {
+    phase: Phase,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CallLabels {
+    command: &'static str,
+    /// CNI error code, 0 for success.
+    code: u32,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CommandLabels {
+    command: &'static str,
+}
+
+/// The daemon's metrics. Clones share them.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    phases: Family<PhaseLabels, Histogram>,
+    durations: Family<CommandLabels, Histogram>,
+    calls: Family<CallLabels, Counter>,
+    sandboxes: Gauge,
+    firewall_restored: Counter,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        let histogram = || Histogram::new(BUCKETS);
+        let phases = Family::<PhaseLabels, Histogram>::new_with_constructor(histogram);
+        let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
+        let (calls, sandboxes, firewall_restored) = (Family::default(), Gauge::default(), Counter::default());
+        let mut registry = Registry::with_prefix("kubestack");
+        registry.register_with_unit(
+            "add_phase_duration",
+            "Time that an ADD spent in each of its phases",
+            Unit::Seconds,
+            phases.clone(),
+        );
+        registry.register_with_unit(
+            "cni_duration",
+            "Time that a CNI call took",
+            Unit::Seconds,
+            durations.clone(),
+        );
+        registry.register("cni_calls", "CNI calls by their error code; 0 is success", calls.clone());
+        registry.register("sandboxes", "Pods that are plugged in on this node", sandboxes.clone());
+        registry.register(
+            "firewall_restored",
+            "How often the firewall was found missing or changed and was put back",
+            firewall_restored.clone(),
+        );
+        Self { registry: Arc::new(registry), phases, durations, calls, sandboxes, firewall_restored }
+    }
+}
+
+impl Metrics {
+    /// Records one phase of an ADD.
+    pub fn phase(&self, phase: Phase, duration: Duration) {
+        self.phases.get_or_create(&PhaseLabels { phase }).observe(duration.as_secs_f64());
+    }
+
+    /// Records a CNI call; `code` is 0 for success.
+    pub fn call(&self, command: &'static str, code: u32, duration: Duration) {
+        self.calls.get_or_create(&CallLabels { command, code }).inc();
+        self.durations.get_or_create(&CommandLabels { command }).observe(duration.as_secs_f64());
+    }
+
+    /// Records that the firewall had to be put back.
+    pub fn firewall_restored(&self) {
+        self.firewall_restored.inc();
+    }
+
+    /// Sets the number of sandboxes.
+    pub fn sandboxes(&self, count: usize) {
+        self.sandboxes.set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// All metrics as OpenMetrics text.
+    ///
+    /// # Errors
+    /// When formatting fails, which writing into a String does not.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_and_phases_show_up() {
+        let metrics = Metrics::default();
+        metrics.call("ADD", 11, Duration::from_millis(30));
+        metrics.phase(Phase::Install, Duration::from_millis(300));
+        metrics.sandboxes(3);
+        let text = metrics.text().unwrap();
+        for line in [
+            r#"kubestack_cni_calls_total{command="ADD",code="11"} 1"#,
+            r#"kubestack_add_phase_duration_seconds_bucket{le="0.5",phase="install"} 1"#,
+            "kubestack_sandboxes 3",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Does what [`plan`] decides. Everything that it has done is written in the database and
+//! the kernel, so that another process can go on from any point.
+
+mod add;
+mod check;
+mod wait;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::add::Add;
+use rscni_plugin::types::GcAttachment;
+use tokio::sync::Notify;
+use tracing::{info, warn};
+
+use super::error::SandboxError;
+use super::locks::Locks;
+use super::plan::{self, Devices, Removal};
+use super::record::{Record, alias_is_of_pod, records};
+use super::steps::{Step, StepHook};
+use super::transaction;
+use crate::link::{HostLinks, host_name};
+use crate::metrics::Metrics;
+use crate::ovsdb::{Ovsdb, View};
+use crate::ports::{PortWatch, PortWriter};
+use crate::protocol::{Attachment, PodRef};
+
+/// What an operator can set. The sum of the waits must stay below the plugin's time-out for ADD.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The integration bridge.
+    pub bridge: String,
+    /// Longest wait for a pod's Port to be ready.
+    pub port_timeout: Duration,
+    /// Longest wait for ovs-vswitchd to open a device.
+    pub open_timeout: Duration,
+    /// Longest wait for ovn-controller to install a port's flows.
+    pub install_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            bridge: "br-int".into(),
+            port_timeout: Duration::from_secs(50),
+            open_timeout: Duration::from_secs(10),
+            install_timeout: Duration::from_secs(25),
+        }
+    }
+}
+
+/// Serves CNI calls. Clones are handles to one engine.
+#[derive(Clone)]
+pub struct Engine {
+    settings: Arc<Settings>,
+    ovsdb: Ovsdb,
+    links: HostLinks,
+    ports: PortWatch,
+    writer: Arc<dyn PortWriter>,
+    metrics: Metrics,
+    locks: Locks,
+    unplugged: Arc<Notify>,
+    hook: StepHook,
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+impl Engine {
+    /// An engine over the database, the host's devices and the Ports of this node.
+    pub fn new(
+        settings: Settings,
+        ovsdb: Ovsdb,
+        links: HostLinks,
+        ports: PortWatch,
+        writer: Arc<dyn PortWriter>,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
+            settings: Arc::new(settings),
+            ovsdb,
+            links,
+            ports,
+            writer,
+            metrics,
+            locks: Locks::default(),
+            unplugged: Arc::default(),
+            hook: Arc::new(|_| {}),
+        }
+    }
+
+    /// The same engine, calling `hook` after each step of an ADD.
+    #[must_use]
+    pub fn with_hook(mut self, hook: StepHook) -> Self {
+        self.hook = hook;
+        self
+    }
+
+    /// Told whenever something was unplugged: a Port may have become free.
+    pub fn unplugged(&self) -> Arc<Notify> {
+        Arc::clone(&self.unplugged)
+    }
+
+    /// The Ports of this node.
+    pub fn ports(&self) -> PortWatch {
+        self.ports.clone()
+    }
+
+    /// Unplugs an attachment (CNI DEL). It needs nothing but the kernel and the database, repeats safely, and never
+    /// touches another sandbox, newer ones of the same pod least of all.
+    ///
+    /// # Errors
+    /// [`SandboxError`]; then kubelet repeats the call.
+    pub async fn del(&self, attachment: &Attachment, pod: Option<&PodRef>) -> Result<(), SandboxError> {
+        self.locks.cancel_adds(attachment);
+        let uid = match pod {
+            Some(pod) => pod.uid.clone(),
+            None => self.pod_of(attachment).unwrap_or_else(|| attachment.container_id.clone()),
+        };
+        let _guard = self.locks.lock(&uid).await;
+        self.unplug(attachment).await
+    }
+
+    /// Whether an ADD could be served (CNI STATUS). Local on purpose: a node whose API server or OpenStack is away
+    /// must not become NotReady for it.
+    ///
+    /// # Errors
+    /// [`SandboxError`] that says what is missing.
+    pub async fn status(&self) -> Result<(), SandboxError> {
+        let view = self.ovsdb.current().await?;
+        match view.bridge(&self.settings.bridge) {
+            Some(_) => Ok(()),
+            None => Err(SandboxError::NoBridge(self.settings.bridge.clone())),
+        }
+    }
+
+    /// Unplugs everything but `valid` (CNI GC).
+    ///
+    /// # Errors
+    /// The first failure, after having tried all.
+    pub async fn gc(&self, valid: &[GcAttachment]) -> Result<(), SandboxError> {
+        let valid: BTreeSet<Attachment> = valid
+            .iter()
+            .map(|a| Attachment { container_id: a.container_id.clone(), ifname: a.ifname.clone() })
+            .collect();
+        let view = self.ovsdb.current().await?;
+        let garbage = plan::gc(&self.records(&view), &valid, &self.locks.busy());
+        let (total, mut failures) = (garbage.len(), vec![]);
+        for owner in garbage {
+            info!(pod = %owner.pod.name, namespace = %owner.pod.namespace, container = %owner.attachment.container_id,
+                "removing a sandbox that the runtime does not know any more");
+            failures.extend(self.del(&owner.attachment, Some(&owner.pod)).await.err());
+        }
+        match failures.len() {
+            0 => self.purge().await,
+            failed => Err(SandboxError::Incomplete { failed, total, source: Box::new(failures.swap_remove(0)) }),
+        }
+    }
+
+    /// Removes rows without device and devices without row: what a reboot, a dead namespace or a killed daemon left.
+    ///
+    /// # Errors
+    /// [`SandboxError`]; the next purge tries again.
+    pub async fn purge(&self) -> Result<(), SandboxError> {
+        // In this order, so that an ADD that ends meanwhile shows up as busy or as plugged in.
+        let devices = self.links.list().await?;
+        let busy = self.locks.busy();
+        let view = self.ovsdb.current().await?;
+        let purge = plan::purge(&self.records(&view), &devices, &busy);
+        for owner in purge.rows {
+            let _guard = self.locks.lock(&owner.pod.uid).await;
+            if self.links.get(&host_name(&owner.attachment)).await?.is_none() {
+                warn!(pod = %owner.pod.name, namespace = %owner.pod.namespace, container = %owner.attachment.container_id,
+                    "unplugging a sandbox whose device has gone");
+                self.unplug(&owner.attachment).await?;
+            }
+        }
+        for device in purge.devices {
+            warn!(%device, "deleting a device that is not plugged in");
+            self.links.delete(&device).await?;
+            self.unplugged.notify_one();
+        }
+        Ok(())
+    }
+
+    /// Whether nothing of the pod is plugged in or could still be being plugged in. While the answer is used, no ADD
+    /// for the pod begins: `free` runs under the pod's lock.
+    ///
+    /// # Errors
+    /// [`SandboxError`] when the node's state is not known.
+    pub async fn if_unplugged<T>(
+        &self,
+        pod_uid: &str,
+        free: impl AsyncFnOnce() -> T,
+    ) -> Result<Option<T>, SandboxError> {
+        let _guard = self.locks.lock(pod_uid).await;
+        let devices = self.links.list().await?;
+        let view = self.ovsdb.current().await?;
+        let device_left = |d: &crate::link::HostLink| d.alias.as_deref().is_some_and(|a| alias_is_of_pod(a, pod_uid));
+        if devices.values().any(device_left) || self.records(&view).iter().any(|r| r.is_of_pod(pod_uid)) {
+            return Ok(None);
+        }
+        Ok(Some(free().await))
+    }
+
+    /// Number of sandboxes that are plugged in; `None` while the database is away.
+    pub fn sandboxes(&self) -> Option<usize> {
+        let view = self.ovsdb.view()?;
+        Some(self.records(&view).iter().filter(|record| record.owner.is_some()).count())
+    }
+
+    /// Takes an attachment's rows off the bridge and deletes its device. The caller holds the pod's lock.
+    async fn unplug(&self, attachment: &Attachment) -> Result<(), SandboxError> {
+        let device = host_name(attachment);
+        let rows = self.take_off(attachment).await;
+        // Even when the database is away: without its device the pod is cut off, which is what was asked for.
+        self.links.delete(&device).await?;
+        rows?;
+        self.unplugged.notify_one();
+        Ok(())
+    }
+
+    async fn take_off(&self, attachment: &Attachment) -> Result<(), SandboxError> {
+        let view = self.ovsdb.current().await?;
+        let removals = plan::del(&self.records(&view), attachment);
+        if !removals.is_empty() {
+            self.remove(&removals, &format!("kubestack: unplug container {}", attachment.container_id)).await?;
+        }
+        Ok(())
+    }
+
+    async fn remove(&self, removals: &[Removal], comment: &str) -> Result<(), SandboxError> {
+        self.ovsdb.transact(&transaction::unplug(&self.settings.bridge, removals, comment)).await?;
+        Ok(())
+    }
+
+    fn records(&self, view: &View) -> Vec<Record> {
+        records(view, &self.settings.bridge)
+    }
+
+    fn pod_of(&self, attachment: &Attachment) -> Option<String> {
+        let view = self.ovsdb.view()?;
+        let record = self.records(&view).into_iter().find(|record| record.is_of(attachment))?;
+        record.owner.map(|owner| owner.pod.uid)
+    }
+
+    async fn devices(&self) -> Result<Devices, SandboxError> {
+        Ok(self.links.list().await?)
+    }
+
+    fn reached(&self, step: Step) {
+        (self.hook)(step);
+    }
+}

@@ -1,0 +1,41 @@
+//! The steps of an ADD, so that tests can stop a daemon after each of them.
+
+use std::sync::Arc;
+
+/// What has just been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// The pod's lock is held.
+    Locked,
+    /// The Port is ready.
+    PortReady,
+    /// The veth pair exists.
+    VethMade,
+    /// The pod's side has its address and route.
+    PodConfigured,
+    /// The host's side is up.
+    HostConfigured,
+    /// The database has the row.
+    RowInserted,
+    /// ovs-vswitchd has opened the device.
+    Opened,
+    /// ovn-controller has installed the flows.
+    Installed,
+}
+
+impl Step {
+    /// All steps, in their order.
+    pub const ALL: [Self; 8] = [
+        Self::Locked,
+        Self::PortReady,
+        Self::VethMade,
+        Self::PodConfigured,
+        Self::HostConfigured,
+        Self::RowInserted,
+        Self::Opened,
+        Self::Installed,
+    ];
+}
+
+/// Called after each step. The daemon's does nothing.
+pub type StepHook = Arc<dyn Fn(Step) + Send + Sync>;

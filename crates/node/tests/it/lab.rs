@@ -1,0 +1,239 @@
+//! A node in a network namespace: Open vSwitch, the daemon, the API that it talks to, and pods' namespaces.
+
+pub mod api;
+pub mod namespace;
+pub mod ovs;
+pub mod plugin;
+pub mod process;
+
+use std::cell::RefCell;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use stackube_node::protocol::Attachment;
+use stackube_node::sandbox::Step;
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use self::api::Api;
+use self::namespace::Namespace;
+use self::ovs::OpenVSwitch;
+use self::process::Process;
+
+/// Name of the Node, different from the chassis' hostname on purpose.
+pub const NODE: &str = "node-1";
+/// Longest time for anything that should happen by itself.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+static COUNTER: AtomicU32 = AtomicU32::new(0);
+
+/// Everything of one test. It goes when the test ends, and with the test's process if that is killed.
+pub struct Lab {
+    pub runtime: Runtime,
+    pub node: Namespace,
+    pub ovs: OpenVSwitch,
+    pub api: Api,
+    daemon: RefCell<Option<Process>>,
+    directory: TempDir,
+    prefix: String,
+}
+
+impl Lab {
+    /// A node with a running daemon.
+    pub fn new() -> Self {
+        let lab = Self::without_daemon();
+        lab.start_daemon(None);
+        lab
+    }
+
+    /// A node whose daemon has not been started.
+    pub fn without_daemon() -> Self {
+        assert!(rustix::process::geteuid().is_root(), "these tests need root: they make network namespaces");
+        namespace::sweep();
+        let prefix = format!("skt{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let directory = tempfile::Builder::new().prefix("kubestack-").tempdir().unwrap();
+        let node = Namespace::new(&format!("{prefix}-node"));
+        let ovs = OpenVSwitch::start(&node, &directory.path().join("ovs"), &runtime);
+        let api = Api::start(&node, &runtime, NODE);
+        Self { runtime, node, ovs, api, daemon: RefCell::new(None), directory, prefix }
+    }
+
+    /// Starts the daemon and waits until it serves, or, when it is to die after `kill_after`, until it can.
+    pub fn start_daemon(&self, kill_after: Option<Step>) {
+        let kubeconfig = self.path("kubeconfig");
+        std::fs::write(&kubeconfig, self.api.kubeconfig()).unwrap();
+        let mut command = self.node.command(&std::env::current_exe().unwrap());
+        command
+            .args(["--exact", "daemon::process", "--ignored", "--nocapture"])
+            .env("KUBECONFIG", kubeconfig)
+            .env("NODE_NAME", NODE)
+            .env("KUBESTACK_OVSDB", self.ovs.socket())
+            .env("KUBESTACK_SOCKET", self.socket())
+            .env("KUBESTACK_PLUGIN", env!("CARGO_BIN_EXE_kubestack"))
+            .env("KUBESTACK_CNI_BIN_DIR", self.path("bin"))
+            .env("KUBESTACK_CNI_CONF_DIR", self.path("net.d"))
+            .env("KUBESTACK_PORT_TIMEOUT", "4")
+            .env("KUBESTACK_OPEN_TIMEOUT", "3")
+            .env("KUBESTACK_INSTALL_TIMEOUT", "4");
+        if let Some(step) = kill_after {
+            command.env(crate::daemon::KILL_AFTER, format!("{step:?}"));
+        }
+        self.daemon.replace(Some(Process::spawn("daemon", command, &self.path("daemon.log"))));
+        self.eventually("the daemon serves", || self.path("net.d/10-kubestack.conflist").exists() && self.is_ready());
+    }
+
+    /// `kill -9` of the daemon.
+    pub fn kill_daemon(&self) {
+        self.daemon.take();
+    }
+
+    /// What the daemon has said.
+    pub fn daemon_log(&self) -> String {
+        std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
+    }
+
+    /// /readyz of the daemon.
+    pub fn is_ready(&self) -> bool {
+        self.http("/readyz").starts_with("HTTP/1.0 200") || self.http("/readyz").starts_with("HTTP/1.1 200")
+    }
+
+    /// A GET at the daemon's HTTP address, head and body.
+    pub fn http(&self, path: &str) -> String {
+        self.node.enter(|| {
+            use std::io::{Read, Write};
+            let Ok(mut stream) = std::net::TcpStream::connect("127.0.0.1:9473") else { return String::new() };
+            let mut text = String::new();
+            let _ = write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
+            let _ = stream.read_to_string(&mut text);
+            text
+        })
+    }
+
+    /// A path in the lab's own directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    /// The daemon's socket.
+    pub fn socket(&self) -> PathBuf {
+        self.path("kubestack.sock")
+    }
+
+    /// A namespace for a pod.
+    pub fn pod_namespace(&self, name: &str) -> Namespace {
+        Namespace::new(&format!("{}-{name}", self.prefix))
+    }
+
+    /// Waits until something holds.
+    pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}\n{}", self.daemon_log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Host ends of veth pairs on the node.
+    pub fn devices(&self) -> Vec<String> {
+        let links = self.node.json(&["-details", "link", "show"]);
+        let names = links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
+        names.filter(|name| stackube_node::link::is_host_name(name)).map(str::to_owned).collect()
+    }
+
+    /// Container IDs that are plugged in.
+    pub fn plugged(&self) -> Vec<String> {
+        let mut containers: Vec<String> = self
+            .ovs
+            .records()
+            .into_iter()
+            .filter_map(|record| record.owner.map(|owner| owner.attachment.container_id))
+            .collect();
+        containers.sort();
+        containers
+    }
+
+    /// Nothing of any pod is left on the node.
+    pub fn assert_empty(&self) {
+        assert_eq!(self.plugged(), Vec::<String>::new(), "rows are left");
+        assert_eq!(self.devices(), Vec::<String>::new(), "devices are left");
+    }
+}
+
+/// A pod with the sandbox that a test wants for it.
+#[derive(Clone, Debug)]
+pub struct Pod {
+    pub name: String,
+    pub uid: String,
+    pub ip: String,
+    pub port_id: String,
+}
+
+impl Pod {
+    /// Number `n`: every value of it differs from those of other numbers.
+    pub fn number(n: u8) -> Self {
+        Self {
+            name: format!("pod-{n}"),
+            uid: format!("00000000-0000-4000-8000-0000000000{n:02x}"),
+            ip: format!("10.244.0.{}", n + 10),
+            port_id: format!("f0000000-0000-4000-8000-0000000000{n:02x}"),
+        }
+    }
+
+    /// MAC address of its Neutron port.
+    pub fn mac(&self) -> String {
+        let last: u8 = self.ip.rsplit('.').next().unwrap().parse().unwrap();
+        format!("fa:16:3e:00:00:{last:02x}")
+    }
+
+    /// Its Port, ready.
+    pub fn port(&self) -> Value {
+        let mut port = self.port_waiting("");
+        port["status"] = self.status();
+        port
+    }
+
+    /// The status of a ready Port.
+    pub fn status(&self) -> Value {
+        json!({
+            "portID": self.port_id, "ip": self.ip, "prefixLength": 16, "mac": self.mac(),
+            "gateway": "10.244.0.1", "mtu": 1442, "ready": true,
+        })
+    }
+
+    /// Its Port, not ready yet.
+    pub fn port_waiting(&self, message: &str) -> Value {
+        json!({
+            "apiVersion": "stackube.kubernetes.io/v1", "kind": "Port",
+            "metadata": {
+                "name": self.uid, "namespace": "test", "uid": format!("object-{}", self.uid),
+                "finalizers": ["stackube.kubernetes.io/controller", "stackube.kubernetes.io/node"],
+            },
+            "spec": {"podName": self.name, "podUID": self.uid, "nodeName": NODE,
+                     "networkNamespace": "test", "networkName": "test"},
+            "status": {"ready": false, "message": message},
+        })
+    }
+}
+
+/// The attachment of a container.
+pub fn attachment(container: &str) -> Attachment {
+    Attachment { container_id: container.into(), ifname: "eth0".into() }
+}
+
+/// A command that has to succeed; its standard output.
+pub fn run(command: &mut std::process::Command) -> String {
+    let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
+    out.into_owned()
+}
+
+/// Whether a file of that name is in `PATH`-like Debian places; for clear failures.
+pub fn require(program: &str) -> PathBuf {
+    let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
+    let found = directories.iter().map(|d| Path::new(d).join(program)).find(|p| p.exists());
+    found.unwrap_or_else(|| panic!("these tests need {program}: apt-get install openvswitch-switch iproute2 iputils-ping"))
+}

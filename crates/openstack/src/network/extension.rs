@@ -1,0 +1,62 @@
+use std::collections::BTreeSet;
+
+use http::Method;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::request::Request;
+use crate::service::Service;
+use crate::session::Session;
+
+/// Aliases of the Neutron API extensions that Stackube does not work without. All but one come with ML2/OVN as it is;
+/// `tag-ports-during-bulk-creation` (tags in a port's POST, which Neutron otherwise drops without a word) is to be switched on:
+/// `extension_drivers = port_security,tag_ports_during_bulk_creation` in `ml2_conf.ini`.
+pub const REQUIRED_EXTENSIONS: [&str; 12] = [
+    "binding",
+    "external-net",
+    "ext-gw-mode",
+    "port-security",
+    "quotas",
+    "rbac-policies",
+    "revision-if-match",
+    "router",
+    "security-group",
+    "standard-attr-description",
+    "standard-attr-tag",
+    "tag-ports-during-bulk-creation",
+];
+
+#[derive(Deserialize)]
+struct Extension {
+    alias: String,
+}
+
+impl Session {
+    /// The aliases of the API extensions of this Neutron.
+    ///
+    /// # Errors
+    /// As for any request.
+    pub async fn list_extensions(&self) -> Result<BTreeSet<String>, Error> {
+        let request = Request::new(Service::Network, Method::GET, "extensions", &[]).about("extension", "list");
+        let extensions: Vec<Extension> = self.send(request).await?.decode_key("extensions")?;
+        Ok(extensions.into_iter().map(|extension| extension.alias).collect())
+    }
+
+    /// To be called at start, so that an old Neutron is an error then and not a stray object later.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] naming what of [`REQUIRED_EXTENSIONS`] is missing; else as for any request.
+    pub async fn require_extensions(&self) -> Result<(), Error> {
+        let present = self.list_extensions().await?;
+        let missing: Vec<String> = REQUIRED_EXTENSIONS
+            .iter()
+            .filter(|alias| !present.contains(**alias))
+            .map(|&alias| alias.to_owned())
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(Error::Unsupported { missing })
+        }
+    }
+}

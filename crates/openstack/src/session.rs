@@ -1,0 +1,73 @@
+//! Calls under one scope. The calls themselves are in [`crate::identity`] and [`crate::network`], one file per kind of object.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::auth::TokenInfo;
+use crate::cloud::Inner;
+use crate::error::Error;
+use crate::reply::Reply;
+use crate::request::Request;
+use crate::token::{Scope, Token};
+
+/// The service user in one project. Cheap to clone; made by [`crate::Cloud::service`] and [`crate::Cloud::project`].
+#[derive(Clone)]
+pub struct Session {
+    cloud: Arc<Inner>,
+    scope: Arc<Scope>,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("scope", &self.scope)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Session {
+    pub(crate) fn new(cloud: Arc<Inner>, scope: Arc<Scope>) -> Self {
+        Self { cloud, scope }
+    }
+
+    /// Who this session speaks for: the user, the project and the roles there.
+    ///
+    /// # Errors
+    /// [`Error::Unauthorized`] when Keystone issues no token, e.g. because the user has no role in the project, and what may
+    /// happen to any request.
+    pub async fn token_info(&self) -> Result<TokenInfo, Error> {
+        Ok(self.scope.token(&self.cloud).await?.info.clone())
+    }
+
+    pub(crate) fn page_size(&self) -> usize {
+        self.cloud.config.page_size.get()
+    }
+
+    /// Sends with the scope's token; if the service does not accept that one (revoked, or Keystone's keys changed), once
+    /// more with a new one.
+    pub(crate) async fn send(&self, request: Request) -> Result<Reply, Error> {
+        let token = self.scope.token(&self.cloud).await?;
+        match self.send_with(&request, &token).await {
+            Err(Error::Unauthorized { .. }) => {
+                tracing::info!(
+                    service = request.service.as_str(),
+                    "token refused, asking for a new one"
+                );
+                let token = self.scope.replace(&self.cloud, &token).await?;
+                self.send_with(&request, &token).await
+            }
+            result => result,
+        }
+    }
+
+    async fn send_with(&self, request: &Request, token: &Token) -> Result<Reply, Error> {
+        let config = &self.cloud.config;
+        let endpoint = token
+            .catalog
+            .endpoint(request.service, config.region.as_deref(), config.interface)?;
+        self.cloud
+            .transport
+            .execute(request, &endpoint, Some(&token.secret), self.scope.lane.as_ref())
+            .await
+    }
+}

@@ -1,0 +1,124 @@
+#!/usr/bin/env bash
+# Tests of the devbox itself; prints one line per test, `ok NAME` or `FAILED NAME`, and ends with 1 if any failed.
+# usage: test.sh        Ends any devbox on this machine and leaves a running one behind. The cache should be filled.
+set -uo pipefail
+here=$(realpath "$(dirname "$0")")
+devbox=$here/devbox
+state=$here/../.devbox
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+failures=0
+
+# check NAME COMMAND...: runs one test; what it printed is shown if it failed.
+check() {
+  local name=$1
+  shift
+  if "$@" >"$work/output" 2>&1; then
+    echo "ok $name"
+  else
+    echo "FAILED $name"
+    sed 's/^/    | /' "$work/output"
+    failures=$((failures + 1))
+  fi
+}
+
+# machine_state: everything that the devbox could leave behind, without what changes by itself.
+machine_state() {
+  echo "# namespaces" && ip netns list | cut -d' ' -f1 | sort
+  echo "# links" && ip -json link show | jq --raw-output '.[].ifname' | sort
+  echo "# routes" && ip route show table all | sort
+  echo "# mounts" && cut -d' ' -f3- /proc/self/mountinfo | sort
+  echo "# loop devices" && losetup --noheadings --list --output NAME,BACK-FILE
+  echo "# groups" && find /sys/fs/cgroup -type d -path '*stackube-devbox*'
+  echo "# tables" && nft list tables
+  echo "# processes" && pgrep --list-full 'runc|containerd|kubelet|systemd|etcd|ovs|keeper' --ns $$ --nslist pid | cut -d' ' -f2-
+  pgrep --full "$here/" | grep --invert-match --line-regexp --regexp="$$" --regexp="$BASHPID" || true
+  echo "# state" && ls -d /run/stackube-devbox "$state"/{hosts,kubeconfig,clouds.yaml,bin} 2>/dev/null
+}
+
+same_as_before() {
+  machine_state >"$work/after"
+  diff "$work/before" "$work/after"
+}
+
+down_leaves_nothing() {
+  "$devbox" down && same_as_before
+}
+
+# A run of `up` gets so many seconds and is then killed with its whole history unwritten; what it started goes on.
+killed_up_goes_away() {
+  "$devbox" up >"$work/up" 2>&1 &
+  local up=$!
+  sleep "$1"
+  kill -KILL "$up" 2>/dev/null
+  wait "$up" 2>/dev/null
+  cat "$work/up"
+  down_leaves_nothing
+}
+
+up_after_kill_finishes() {
+  "$devbox" up &
+  local up=$!
+  sleep "$1"
+  kill -KILL "$up" 2>/dev/null
+  wait "$up" 2>/dev/null
+  "$devbox" up && "$state/bin/kubectl" get --raw /readyz
+}
+
+# What must not change when `up` runs again: the host's first process and the cluster itself.
+identity() {
+  "$devbox" enter devbox-1 stat --format=%Y /proc/1
+  "$state/bin/kubectl" get namespace kube-system --output jsonpath='{.metadata.uid}'
+}
+
+up_again_changes_nothing() {
+  local before after begun=$SECONDS
+  before=$(identity) || return
+  "$devbox" up || return
+  after=$(identity) || return
+  if [[ $before != "$after" ]]; then echo "was: $before, is: $after" && return 1; fi
+  if ((SECONDS - begun > 15)); then echo "took $((SECONDS - begun)) s" && return 1; fi
+}
+
+api_server_answers() {
+  [[ $("$state/bin/kubectl" get --raw /readyz) == ok ]] || return
+  "$state/bin/kubectl" get node stackube --output jsonpath='{.status.nodeInfo.kubeletVersion} {.status.addresses}' | grep 10.77.0.11
+}
+
+# The host's name and the node's differ, and the host has no way out.
+host_is_closed() {
+  [[ $("$devbox" enter devbox-1 hostname --fqdn) == devbox-1.stackube.internal ]] || return
+  [[ -z $("$devbox" enter devbox-1 ip route show default) ]] || return
+  ssh -F "$state/ssh/config" -o BatchMode=yes devbox-1 true || return
+  local range
+  for range in 10.77.0.0/24 172.24.4.0/24 10.96.0.0/12 10.244.0.0/16 10.240.0.0/16; do
+    ip route show type blackhole "$range" | grep --quiet . || { echo "no blackhole for $range" && return 1; }
+  done
+}
+
+images_pull() {
+  "$devbox" enter devbox-1 ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d docker.io/library/nginx:latest >/dev/null || return
+  "$devbox" enter devbox-1 ctr --namespace k8s.io run --rm docker.io/library/busybox:latest test-$$ sh -c 'echo it runs' 2>/dev/null ||
+    { "$devbox" enter devbox-1 ctr --namespace k8s.io images pull --hosts-dir /etc/containerd/certs.d docker.io/library/busybox:latest &&
+      "$devbox" enter devbox-1 ctr --namespace k8s.io run --rm docker.io/library/busybox:latest test-$$ sh -c 'echo it runs'; } | grep 'it runs'
+}
+
+openstack_answers() {
+  "$state/bin/openstack" token issue --format value --column project_id || return
+  "$state/bin/openstack" network show public --format value --column status | grep --line-regexp ACTIVE
+}
+
+"$devbox" down >/dev/null || exit 1
+machine_state >"$work/before"
+check "down, twice, leaves nothing" down_leaves_nothing
+check "down after a kill while the host boots" killed_up_goes_away 2.5
+check "down after a kill while Kubernetes starts" killed_up_goes_away 8
+check "up after a kill finishes" up_after_kill_finishes 5
+check "up again changes nothing" up_again_changes_nothing
+check "the API server answers" api_server_answers
+check "the host is closed" host_is_closed
+check "images come from the registry" images_pull
+check "OpenStack answers" openstack_answers
+check "down leaves nothing" down_leaves_nothing
+check "up from nothing" "$devbox" up
+((failures == 0))

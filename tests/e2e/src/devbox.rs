@@ -1,0 +1,99 @@
+//! The running devbox: its API server, its OpenStack, its host.
+
+use std::{path::PathBuf, process::Stdio};
+
+use anyhow::{Context, Result, bail};
+use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
+use stackube_openstack::{Cloud, CloudConfig, Credentials, DomainRef, ProjectRef, UserRef};
+use tokio::process::Command;
+
+/// Handles to the devbox that `make devbox` started.
+#[derive(Clone)]
+#[expect(missing_debug_implementations, reason = "a client has nothing to show")]
+pub struct Devbox {
+    /// Cluster administrator.
+    pub kube: Client,
+    /// Cloud administrator.
+    pub cloud: Cloud,
+    state: PathBuf,
+}
+
+impl Devbox {
+    /// Connects to the devbox named by `STACKUBE_DEVBOX` (its state folder), or the one of this checkout.
+    ///
+    /// # Panics
+    /// When there is none: run `make devbox`.
+    pub async fn connect() -> Self {
+        // Two calls are fine: the second finds the provider in place.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let state = std::env::var_os("STACKUBE_DEVBOX")
+            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.devbox"), PathBuf::from);
+        let state = state.canonicalize().expect("no devbox is running: run `make devbox`");
+        let kubeconfig = Kubeconfig::read_from(state.join("kubeconfig")).expect("no devbox is running: run `make devbox`");
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
+            .await
+            .expect(".devbox/kubeconfig should be usable");
+        let kube = Client::try_from(config).expect(".devbox/kubeconfig should be usable");
+        Self { kube, cloud: crate::cloud::cloud(&state.join("clouds.yaml"), "devbox"), state }
+    }
+
+    /// `.devbox/clouds.yaml`.
+    pub fn clouds(&self) -> PathBuf {
+        self.state.join("clouds.yaml")
+    }
+
+    /// Runs `kubectl` with `stdin`; standard output on success.
+    ///
+    /// # Errors
+    /// What kubectl printed on standard error.
+    pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<String> {
+        run(Command::new(self.state.join("bin/kubectl")).args(arguments).env("KUBECONFIG", self.state.join("kubeconfig")), stdin)
+            .await
+    }
+
+    /// Logs in to Keystone as a user of a project, both of domain Default.
+    ///
+    /// # Errors
+    /// Why Keystone gave no token.
+    pub async fn log_in(&self, user: &str, project: &str, password: &str) -> Result<()> {
+        let admin = CloudConfig::from_clouds_yaml(self.state.join("clouds.yaml"), "devbox")?;
+        let domain = || DomainRef::Name("Default".into());
+        let credentials = Credentials::Password {
+            user: UserRef::Name { name: user.into(), domain: domain() },
+            password: password.into(),
+            project: ProjectRef::Name { name: project.into(), domain: domain() },
+        };
+        let mut config = CloudConfig::new(admin.auth_url, credentials);
+        config.region = admin.region;
+        Cloud::new(config)?.service().token_info().await?;
+        Ok(())
+    }
+
+    /// Runs a shell command as root on the test host.
+    ///
+    /// # Errors
+    /// What it printed on standard error.
+    pub async fn host(&self, script: &str) -> Result<String> {
+        let ssh = self.state.join("ssh/config");
+        run(Command::new("ssh").arg("-F").arg(ssh).args(["devbox-1", script]), "").await
+    }
+}
+
+async fn run(command: &mut Command, stdin: &str) -> Result<String> {
+    use tokio::io::AsyncWriteExt;
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .with_context(|| format!("starting {command:?}"))?;
+    let mut input = child.stdin.take().context("no standard input")?;
+    input.write_all(stdin.as_bytes()).await?;
+    drop(input);
+    let output = child.wait_with_output().await?;
+    if !output.status.success() {
+        bail!("{}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

@@ -1,0 +1,12 @@
+//! What the end-to-end tests share: the running devbox, waiting for conditions, tenants that clean up after themselves.
+//!
+//! A test that cannot reach the devbox fails; none is ever skipped.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
+
+pub mod cloud;
+pub mod devbox;
+pub mod guide;
+pub mod pods;
+pub mod tenant;
+pub mod wait;

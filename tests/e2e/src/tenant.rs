@@ -1,0 +1,128 @@
+//! Tenants of tests: created from YAML like a person would, removed whatever happens, and checked for what they leave.
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use futures::FutureExt;
+use kube::{Api, ResourceExt, api::DeleteParams};
+use stackube_api::{Tenant, TenantState};
+use stackube_openstack::id::ProjectId;
+
+use crate::{cloud, devbox::Devbox, wait};
+
+/// From `kubectl create` to Active. Router calls take seconds each, and tests run side by side.
+pub const ACTIVE: Duration = Duration::from_secs(120);
+/// From `kubectl delete` to gone.
+pub const GONE: Duration = Duration::from_secs(180);
+
+/// A name that no other test uses.
+pub fn unique(test: &str) -> String {
+    format!("e2e-{test}-{:06x}", rand::random::<u32>() & 0x00ff_ffff)
+}
+
+/// Creates a Tenant with `spec` (YAML flow mapping after the user name), gives it to `body` when it is Active, and deletes it
+/// afterwards, also when `body` panics; then nothing of it may be left in Keystone and Neutron.
+///
+/// # Panics
+/// When the Tenant does not become Active, `body` panics, or something is left.
+pub async fn with_tenant<F: Future<Output = ()>>(devbox: &Devbox, test: &str, spec: &str, body: impl FnOnce(Tenant) -> F) {
+    let name = unique(test);
+    create(devbox, &name, spec).await.expect("the API server should accept the Tenant");
+    let project = AssertUnwindSafe(async {
+        let tenant = active(devbox, &name).await;
+        let project = project_of(&tenant);
+        body(tenant).await;
+        project
+    })
+    .catch_unwind()
+    .await;
+    let outcome = AssertUnwindSafe(delete(devbox, &name)).catch_unwind().await;
+    match project {
+        Err(panic) => std::panic::resume_unwind(panic),
+        Ok(project) => {
+            outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            cloud::assert_nothing_left(devbox, &project).await;
+        }
+    }
+}
+
+/// As [`with_tenant`], with two tenants of equal addresses.
+///
+/// # Panics
+/// As [`with_tenant`].
+pub async fn with_two_tenants<F: Future<Output = ()>>(devbox: &Devbox, test: &str, body: impl FnOnce(Tenant, Tenant) -> F) {
+    with_tenant(devbox, &format!("{test}-a"), "", async |a| {
+        with_tenant(devbox, &format!("{test}-b"), "", async |b| body(a, b).await).await;
+    })
+    .await;
+}
+
+/// `kubectl create` of a Tenant named `name`.
+///
+/// # Errors
+/// What the API server refuses.
+pub async fn create(devbox: &Devbox, name: &str, spec: &str) -> Result<String> {
+    let manifest = format!(
+        "apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {{name: {name}, labels: {{stackube.kubernetes.io/test: e2e}}}}\nspec: {{username: {name}, password: initial-{name}, {spec}}}\n"
+    );
+    devbox.kubectl(&["create", "-f", "-"], &manifest).await
+}
+
+/// Waits until the Tenant is Active.
+///
+/// # Panics
+/// When it is not in time; the message is the Tenant's own.
+pub async fn active(devbox: &Devbox, name: &str) -> Tenant {
+    in_state(devbox, name, TenantState::Active, ACTIVE).await
+}
+
+/// Waits until the Tenant is in `state`, for the generation that it has now.
+///
+/// # Panics
+/// When it is not in time; the message is the Tenant's own.
+pub async fn in_state(devbox: &Devbox, name: &str, state: TenantState, limit: Duration) -> Tenant {
+    let tenants: Api<Tenant> = Api::all(devbox.kube.clone());
+    wait::until(&format!("Tenant {name} {state:?}"), limit, || async {
+        let tenant = tenants.get(name).await?;
+        let status = tenant.status.clone().unwrap_or_default();
+        ensure!(
+            status.state == Some(state) && status.observed_generation == tenant.metadata.generation,
+            "state {:?}: {}",
+            status.state,
+            status.message.unwrap_or_default()
+        );
+        Ok(tenant)
+    })
+    .await
+}
+
+/// Deletes the Tenant and waits until it and its namespace are gone.
+///
+/// # Panics
+/// When they are not in time; the message says what the Tenant waits for.
+pub async fn delete(devbox: &Devbox, name: &str) {
+    let tenants: Api<Tenant> = Api::all(devbox.kube.clone());
+    let _ = tenants.delete(name, &DeleteParams::default()).await;
+    wait::until(&format!("Tenant {name} gone"), GONE, || async {
+        match tenants.get_opt(name).await? {
+            None => Ok(()),
+            Some(tenant) => {
+                let status = tenant.status.unwrap_or_default();
+                anyhow::bail!("{:?}: {}", status.state, status.message.unwrap_or_default())
+            }
+        }
+    })
+    .await;
+    let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(devbox.kube.clone());
+    assert!(namespaces.get_opt(name).await.ok().flatten().is_none(), "namespace {name} is left");
+}
+
+/// Keystone project in the Tenant's status.
+///
+/// # Panics
+/// When it has none.
+pub fn project_of(tenant: &Tenant) -> ProjectId {
+    let id = tenant.status.as_ref().and_then(|s| s.project_id.clone());
+    let id = id.with_context(|| format!("{} has no project", tenant.name_any())).expect("an Active Tenant has a project");
+    ProjectId::new(id).expect("Keystone's IDs are valid")
+}

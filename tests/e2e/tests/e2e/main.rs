@@ -1,0 +1,26 @@
+//! End-to-end tests against a running devbox (`make devbox`, then `make e2e`).
+//!
+//! Tests run side by side, each with tenants of its own. Those that break something for everybody (an outage, a killed
+//! daemon) hold [`alone`] for themselves.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
+
+mod api;
+mod isolation;
+mod outages;
+mod pods;
+mod tenants;
+
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+/// Held by a test that only minds its own business.
+async fn shared() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().await
+}
+
+/// Held by a test that disturbs the others.
+async fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().await
+}

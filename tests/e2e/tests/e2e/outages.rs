@@ -1,0 +1,131 @@
+//! What breaks, and what must not: daemons killed at any moment, OpenStack away for a minute.
+
+use std::time::{Duration, Instant};
+
+use kube::ResourceExt;
+use stackube_api::TenantState;
+use stackube_e2e::{
+    cloud,
+    devbox::Devbox,
+    pods,
+    tenant::{self, with_tenant},
+    wait,
+};
+
+use crate::alone;
+
+/// Kills the processes named `name` on the host, as a crash would.
+async fn crash(devbox: &Devbox, name: &str) {
+    devbox.host(&format!("pkill -9 -x {name} || true")).await.unwrap();
+}
+
+#[tokio::test]
+async fn tenants_survive_a_controller_that_is_killed_again_and_again() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    let name = tenant::unique("killed");
+    tenant::create(&devbox, &name, "").await.unwrap();
+    // The kernel cuts names of processes at 15 characters.
+    for pause in [400, 900, 1700] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        crash(&devbox, "stackube-contro").await;
+    }
+    let tenant = tenant::active(&devbox, &name).await;
+    pods::run(&devbox, &name, "web", "x").await;
+    let project = tenant::project_of(&tenant);
+    let gone = tokio::spawn({
+        let (devbox, name) = (devbox.clone(), name.clone());
+        async move { tenant::delete(&devbox, &name).await }
+    });
+    for pause in [1500, 3000, 5000] {
+        tokio::time::sleep(Duration::from_millis(pause)).await;
+        crash(&devbox, "stackube-contro").await;
+    }
+    gone.await.unwrap();
+    cloud::assert_nothing_left(&devbox, &project).await;
+}
+
+#[tokio::test]
+async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "daemon", "", async |tenant| {
+        let name = tenant.name_any();
+        let address = pods::run(&devbox, &name, "before", "before").await;
+        for pod in ["a", "b", "c", "d"] {
+            pods::create(&devbox, &name, pod, pod).await.unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        crash(&devbox, "kubestackd").await;
+        for pod in ["a", "b", "c", "d"] {
+            pods::ready(&devbox, &name, pod).await;
+        }
+        pods::assert_reaches(&devbox, &name, "a", &address, "before").await;
+        devbox.kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "").await.unwrap();
+        crash(&devbox, "kubestackd").await;
+        devbox.kubectl(&["-n", &name, "wait", "--for=delete", "pod/a", "pod/b", "--timeout=90s"], "").await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn openstack_away_for_a_minute_disturbs_no_running_pod() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "outage", "", async |tenant| {
+        let name = tenant.name_any();
+        let address = pods::run(&devbox, &name, "web", "still-here").await;
+        pods::run(&devbox, &name, "client", "x").await;
+        let late = tenant::unique("late");
+        devbox.host("systemctl stop keystone neutron-api").await.unwrap();
+        let away = Instant::now();
+        tenant::create(&devbox, &late, "").await.unwrap();
+        for i in 0..8 {
+            // More than the pool holds, so that some must wait for Neutron.
+            pods::create(&devbox, &name, &format!("new-{i}"), "new").await.unwrap();
+        }
+        let pending = tenant::in_state(&devbox, &late, TenantState::Pending, Duration::from_secs(50)).await;
+        let message = pending.status.unwrap().message.unwrap_or_default();
+        assert!(message.to_lowercase().contains("keystone"), "{message:?} does not say what is away");
+        while away.elapsed() < Duration::from_secs(60) {
+            pods::assert_reaches(&devbox, &name, "client", &address, "still-here").await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
+        devbox.host("systemctl start keystone neutron-api").await.unwrap();
+        for i in 0..8 {
+            pods::ready(&devbox, &name, &format!("new-{i}")).await;
+        }
+        tenant::active(&devbox, &late).await;
+        tenant::delete(&devbox, &late).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn another_leader_gives_out_no_address_twice() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    let scale = |n: u8| vec!["-n".to_owned(), "stackube-system".into(), "scale".into(), "deployment/stackube-controller".into(), format!("--replicas={n}")];
+    with_tenant(&devbox, "leader", "", async |tenant| {
+        let name = tenant.name_any();
+        for pod in ["a", "b", "c"] {
+            pods::create(&devbox, &name, pod, pod).await.unwrap();
+        }
+        let off: Vec<String> = scale(0);
+        devbox.kubectl(&off.iter().map(String::as_str).collect::<Vec<_>>(), "").await.unwrap();
+        for pod in ["d", "e", "f"] {
+            pods::create(&devbox, &name, pod, pod).await.unwrap();
+        }
+        let on: Vec<String> = scale(1);
+        devbox.kubectl(&on.iter().map(String::as_str).collect::<Vec<_>>(), "").await.unwrap();
+        let mut addresses = std::collections::BTreeSet::new();
+        for pod in ["a", "b", "c", "d", "e", "f"] {
+            assert!(addresses.insert(pods::ready(&devbox, &name, pod).await), "two pods share an address");
+        }
+    })
+    .await;
+    wait::until("the controller is ready again", Duration::from_secs(60), || {
+        devbox.kubectl(&["-n", "stackube-system", "rollout", "status", "deployment/stackube-controller", "--timeout=5s"], "")
+    })
+    .await;
+}

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Formatting, clippy and shellcheck, as TAP.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+failed=0
+check() {
+  local name=$1; shift
+  if "$@"; then echo "ok - $name"; else echo "not ok - $name"; failed=1; fi
+}
+
+scripts() { git ls-files -co --exclude-standard | xargs -r grep -lE '^#!/usr/bin/env bash|^# shellcheck shell=bash' --; }
+
+bundle_is_current() { diff -u deployment/stackube.yaml <(deployment/bundle.sh); }
+
+command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
+check "sources are formatted (make fmt)" cargo fmt --all --check
+check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+# shellcheck disable=SC2046
+check "shellcheck" shellcheck -x $(scripts)
+check "deployment/stackube.yaml is current (make generate)" bundle_is_current
+exit "$failed"
