@@ -46,7 +46,7 @@ install_roles() {
     echo '    kubernetes: {}'
   } > "$inventory"
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
-    PIP_CERT=/run/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_COMPILE=0 \
+    PIP_CERT=/run/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
     ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
     ANSIBLE_CONFIG="$install/ansible.cfg" ANSIBLE_LOCAL_TEMP="$rootfs/run/ansible" \
     "$STACKUBE_ANSIBLE/bin/python" -m ansible playbook --inventory "$inventory" --tags openstack "$install/install.yml"

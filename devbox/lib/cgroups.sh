@@ -6,11 +6,11 @@
 
 cgroup=stackube-devbox
 
-# cgroup_directories: every directory below our group, deepest first, in all hierarchies (one with v2, a dozen with v1).
-cgroup_directories() {
+# cgroup_trees [NAME]: the top directory of our groups, or of one, in each hierarchy (one with cgroup v2, a dozen with v1).
+cgroup_trees() {
   local top
   for top in /sys/fs/cgroup/"$cgroup" /sys/fs/cgroup/*/"$cgroup"; do
-    if [[ -d $top ]]; then find "$top" -depth -type d; fi
+    if [[ -d $top${1:+/$1} ]]; then echo "$top${1:+/$1}"; fi
   done
 }
 
@@ -31,10 +31,11 @@ cgroup_top() {
 
 # cgroup_processes [NAME]: the processes of our groups, or of one.
 cgroup_processes() {
-  local directory
-  while read -r directory; do
-    if [[ $directory/ == */$cgroup/${1:+$1/}* ]]; then cat "$directory/cgroup.procs" 2>/dev/null || true; fi
-  done < <(cgroup_directories) | sort --unique
+  local trees
+  mapfile -t trees < <(cgroup_trees "$@")
+  if ((${#trees[@]} == 0)); then return; fi
+  # Groups come and go while we look.
+  { find "${trees[@]}" -name cgroup.procs -exec cat {} + 2>/dev/null || true; } | sort --unique
 }
 
 # cgroup_kill [NAME]: ends every process of our groups, or of one; at most ten seconds. The caller is in none of them.
@@ -51,13 +52,13 @@ cgroup_kill() {
 
 # cgroup_hosts: the names of the hosts that have a group.
 cgroup_hosts() {
-  cgroup_directories | sed -n "s#.*/$cgroup/\(devbox-[0-9]*\)\$#\1#p" | sort --unique
+  cgroup_trees | xargs --no-run-if-empty ls | { grep '^devbox-[0-9]*$' || true; } | sort --unique
 }
 
 # cgroup_remove: removes our groups; one that still has processes (a run of the devbox itself) stays.
 cgroup_remove() {
-  local directory
-  while read -r directory; do
-    rmdir "$directory" 2>/dev/null || true
-  done < <(cgroup_directories)
+  local trees
+  mapfile -t trees < <(cgroup_trees)
+  if ((${#trees[@]} == 0)); then return; fi
+  find "${trees[@]}" -depth -type d -exec rmdir {} + 2>/dev/null || true
 }

@@ -3,11 +3,11 @@
 
 # playbook NAME ARGUMENTS...: runs a playbook of install/ against the devbox's hosts.
 playbook() {
-  local name=$1
+  local name=${1:?the name of a playbook of install/}
   shift
   (
     cd "$repository"
-    ANSIBLE_CONFIG=install/ansible.cfg ANSIBLE_LOCAL_TEMP=$state/ansible LANG=C.UTF-8 \
+    ANSIBLE_CONFIG=install/ansible.cfg ANSIBLE_HOME=$state/ansible ANSIBLE_SSH_CONTROL_PATH_DIR=$run/ssh LANG=C.UTF-8 \
       ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_tasks \
       "$(ansible)/bin/python" -m ansible playbook --inventory "devbox/inventory/$inventory.yml" "$@" "install/$name.yml"
   )

@@ -18,6 +18,16 @@ host_exec() {
   host_runc exec "$name" "$@"
 }
 
+# enter NAME [COMMAND...]: a root shell in the host, or one command.
+enter() {
+  local name=${1:?the name of a host} terminal=()
+  shift
+  if [[ -z $(host_running "$name") ]]; then die "$name does not run" "start it with: make devbox"; fi
+  if [[ -t 0 ]]; then terminal=(--tty); fi
+  if (($# == 0)); then set -- bash -l; fi
+  exec "$(component runc)/runc" --root "$run/runc" exec "${terminal[@]}" "$name" "$@"
+}
+
 # make_identity: this devbox's SSH key, and one host key for all of its hosts.
 make_identity() {
   local key name

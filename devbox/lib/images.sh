@@ -4,7 +4,7 @@
 # load_image NAME SOURCE: puts an image where the host's containerd finds it under NAME, as if it came from docker.io.
 # SOURCE is an archive (OCI or Docker, as `buildah push` writes them) or a containers-storage reference.
 load_image() {
-  local name=$1 source=$2 host=${host_names[0]}
+  local name=${1:?name of the image} source=${2:?an archive or a reference} host=${host_names[0]}
   if [[ ${name##*/} != *:* ]]; then name+=:latest; fi
   if [[ -z $(host_running "$host") ]]; then die "no devbox runs" "start it with: make devbox"; fi
   if [[ -f $source ]]; then source=$(archive_reference "$source"); fi

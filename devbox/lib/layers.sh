@@ -50,6 +50,7 @@ build_layers() {
   if ((status == 0)); then wait "$downloads" || status=$?; fi
   if ((status != 0)); then # the first failure ends the other half, which could take minutes
     cgroup_leave
+    exec 2>/dev/null # what failed has been said
     cgroup_kill up
     exit "$status"
   fi

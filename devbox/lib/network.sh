@@ -85,7 +85,7 @@ network_down() {
   for name in $(ip netns list | cut -d' ' -f1 | grep --extended-regexp "^(devbox-[0-9]+|$outside)\$" || true); do
     ip netns delete "$name"
   done
-  for name in $(ip -json link show | jq --raw-output '.[].ifname | select(startswith("skdev-"))'); do
+  for name in $(ip -oneline link show | sed -n 's/^[0-9]*: \(skdev-[^:@]*\).*/\1/p'); do
     ip link delete "$name" 2>/dev/null || true # a veth goes with its peer's namespace, perhaps just now
   done
   nft delete table inet stackube_devbox 2>/dev/null || true

@@ -28,9 +28,15 @@ running_key() {
   if [[ -f $run/ready ]]; then cat "$run/ready"; fi
 }
 
+# build: fills the cache with everything that downloads or compiles.
+build() {
+  lock_machine
+  cgroup_join up
+  build_layers
+}
+
 up() {
   local key name layers running
-  prerequisites
   lock_machine
   cgroup_join up
   key="$repository ${keys[configured]}"
@@ -75,12 +81,13 @@ clear_machine() {
   cgroup_remove
   hosts_forget
   network_down
+  # What people and other scripts keep here describes the devbox that is gone; the logs may tell why.
+  find "$state" -mindepth 1 -maxdepth 1 ! -name log -exec rm -rf {} +
 }
 
 down() {
   lock_machine force
   clear_machine
-  rm -rf "${state:?}"/{kubeconfig,clouds.yaml,bin,ssh,ansible,secrets}
   rm -rf "$run"
   say "nothing of the devbox is left on this machine; the cache stays in $cache"
 }

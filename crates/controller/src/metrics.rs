@@ -88,8 +88,8 @@ fn seconds() -> Histogram {
 }
 
 impl Metrics {
-    /// Registers everything. `extend` adds the metrics of other parts of the process.
-    pub(crate) fn new(extend: impl FnOnce(&mut Registry)) -> Self {
+    /// Registers everything.
+    pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("stackube_controller");
         let leader = Gauge::default();
         let reconciles = Family::default();
@@ -118,7 +118,6 @@ impl Metrics {
             queue_seconds.clone(),
         );
         let ports = crate::port::Metrics::new(&mut registry);
-        extend(&mut registry);
         Self(Arc::new(Inner {
             registry,
             leader,
@@ -180,5 +179,51 @@ impl RequestObserver for Metrics {
         let labels = RouteLabels { service, method, route };
         self.0.request_seconds.get_or_create(&labels).observe(event.duration.as_secs_f64());
         self.0.queue_seconds.observe(event.queued.as_secs_f64());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    /// Names of all metrics, also of those that have no sample yet: `Registry` lists them when it is debug-printed.
+    fn registered(metrics: &Metrics) -> BTreeSet<String> {
+        let text = format!("{:?}", metrics.0.registry);
+        let descriptors = text.split("Descriptor { name: \"").skip(1);
+        descriptors
+            .map(|rest| {
+                let name = rest.split('"').next().unwrap();
+                let unit = rest.split("unit: ").nth(1).unwrap_or_default().starts_with("Some(Seconds)");
+                format!("stackube_controller_{name}{}", if unit { "_seconds" } else { "" })
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documentation_names_exactly_the_metrics_that_there_are() {
+        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator/metrics.md")).unwrap();
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented: BTreeSet<_> =
+            rows.filter(|name| name.starts_with("stackube_controller_")).map(str::to_owned).collect();
+        let registered = registered(&Metrics::new());
+        assert!(registered.len() > 8, "the names were not found: {registered:?}");
+        assert_eq!(documented, registered);
+    }
+
+    #[test]
+    fn a_metric_shows_under_the_name_that_is_documented() {
+        let metrics = Metrics::new();
+        metrics.reconciled("tenant", Outcome::Refused, Duration::from_millis(20));
+        metrics.repaired("router");
+        let text = metrics.text().unwrap();
+        for line in [
+            "stackube_controller_reconciles_total{kind=\"tenant\",outcome=\"Refused\"} 1",
+            "stackube_controller_reconcile_seconds_count{kind=\"tenant\"} 1",
+            "stackube_controller_repairs_total{object=\"router\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
     }
 }

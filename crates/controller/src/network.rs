@@ -59,6 +59,7 @@ async fn reconcile(network: Arc<Network>, context: Arc<Context>) -> Result<Actio
             }
             Ok(Action::requeue(context.config.drift_interval))
         }
+        Err(stop) if stop.is_conflict() => Err(stop),
         Err(stop) => {
             record.stopped(&stop).await?;
             match stop {
@@ -74,17 +75,18 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     let range = validate(network, context)?;
     let owner = owner::find(network, context).await?;
     let adopted = adopted(network, &owner)?;
-    let wanted = Wanted { range, external: context.config.external_network.clone(), adopted: adopted.is_some() };
+    let marks = Marks::new(network, owner.project.clone(), &context.identity.cluster);
+    let external = context.config.external_network.clone();
+    let wanted = Wanted { range, external, tags: marks.tags.clone(), adopted: adopted.is_some() };
     if record.was_ready() && adopted.is_none() && is_as_made(record, context, &owner, &wanted).await? {
         return Ok(());
     }
     record.project(&owner.project).await?;
-    let marks = Marks::new(network, owner.project.clone(), &context.identity.cluster);
     let mut observed = match &adopted {
-        None => observed::observe(&owner.session, &owner.project, record.status(), &marks.tags).await?,
+        None => observed::observe(&owner.session, &owner.project, record.status(), &marks.description).await?,
         Some(id) => {
             let service = context.cloud.service();
-            let group = observed::group(&owner.session, &owner.project, record.status(), &marks.tags).await?;
+            let group = observed::group(&owner.session, &owner.project, record.status(), &marks.description).await?;
             let found = adopt::observe(&owner.session, &service, &owner.project, id, &range).await?;
             Observed { group, ..found }
         }

@@ -4,15 +4,16 @@
 //! wrong answer would put a pod into somebody else's network. Whatever is unclear waits.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::api::{DeleteParams, PostParams, Preconditions};
 use kube::core::Status;
+use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Config, Controller};
 use kube::runtime::reflector::{ObjectRef, store::Writer};
 use kube::runtime::watcher::{self, watcher};
-use kube::runtime::WatchStreamExt;
 use kube::{Api, Client, ResourceExt};
 use stackube_api::{Port, Tenant};
 
@@ -56,16 +57,23 @@ pub(crate) fn port_ref(pod: &Pod) -> Option<ObjectRef<Port>> {
 
 /// Makes the Port of a pod that needs one, and deletes that of a pod that has finished.
 pub(crate) async fn reconcile(pod: Arc<Pod>, shared: Arc<Shared>) -> Result<Action, Stop> {
-    let (Some(uid), Some(namespace)) = (pod.uid(), pod.namespace()) else { return Ok(Action::await_change()) };
+    let (Some(uid), Some(namespace)) = (pod.uid(), pod.namespace()) else {
+        return Ok(Action::await_change());
+    };
     let known = shared.ports.get(&ObjectRef::new(&uid).within(&namespace));
     match (need(&pod), known) {
         (Need::Port { node }, None) => {
             let network = match look_up_network(&shared, &namespace).await {
                 Ok(network) => network,
-                Err(stop) => {
-                    shared.context.events.warning(&*pod, "CreatePort", stop.reason(), stop.sentence()).await;
+                Err(stop) if shared.told.is_news(&uid, stop.reason(), Instant::now()) => {
+                    shared
+                        .context
+                        .events
+                        .warning(&*pod, "CreatePort", stop.reason(), stop.sentence())
+                        .await;
                     return Err(stop);
                 }
+                Err(stop) => return Err(stop),
             };
             create(&shared, &pod, &uid, &node, network).await?;
         }
@@ -84,9 +92,14 @@ async fn look_up_network(shared: &Shared, namespace: &str) -> Result<NetworkKey,
 }
 
 async fn create(shared: &Shared, pod: &Pod, uid: &str, node: &str, network: NetworkKey) -> Result<(), Stop> {
-    let Some(port) = need::port(pod, node, network) else { return Ok(()) };
+    let Some(port) = need::port(pod, node, network) else {
+        return Ok(());
+    };
     let namespace = pod.namespace().unwrap_or_default();
-    match Api::namespaced(shared.context.kube.clone(), &namespace).create(&PostParams::default(), &port).await {
+    match Api::namespaced(shared.context.kube.clone(), &namespace)
+        .create(&PostParams::default(), &port)
+        .await
+    {
         Ok(_) => shared.fresh.made(uid),
         // An earlier leader made it, or this one and the watch has not told yet.
         Err(kube::Error::Api(status)) if status.is_already_exists() => {}
@@ -105,8 +118,14 @@ fn is_terminating(status: &Status) -> bool {
 /// Deletes a Port; its finalizers hold it until the node and the controller have cleaned up.
 pub(crate) async fn delete(shared: &Shared, port: &Port) -> Result<(), kube::Error> {
     let api: Api<Port> = Api::namespaced(shared.context.kube.clone(), &port.namespace().unwrap_or_default());
-    let this_one = Preconditions { uid: port.uid(), resource_version: None };
-    let parameters = DeleteParams { preconditions: Some(this_one), ..DeleteParams::default() };
+    let this_one = Preconditions {
+        uid: port.uid(),
+        resource_version: None,
+    };
+    let parameters = DeleteParams {
+        preconditions: Some(this_one),
+        ..DeleteParams::default()
+    };
     match api.delete(&port.name_any(), &parameters).await {
         Ok(_) => Ok(()),
         // Gone, or another one of that name.

@@ -48,7 +48,13 @@ struct Spare {
 impl Spare {
     fn of(port: &NeutronPort, ip: Ipv4Addr, project: &ProjectId) -> Self {
         let (id, network) = (port.id.clone(), port.network_id.clone());
-        Self { id, ip, revision: port.revision_number, project: project.clone(), network }
+        Self {
+            id,
+            ip,
+            revision: port.revision_number,
+            project: project.clone(),
+            network,
+        }
     }
 
     fn holder(&self) -> Holder {
@@ -81,7 +87,11 @@ struct State {
 impl Pool {
     /// A pool of `size` ports for each network on each node where it has pods.
     pub(crate) fn new(size: u16) -> Self {
-        Self { size: usize::from(size), state: Mutex::default(), changed: Notify::new() }
+        Self {
+            size: usize::from(size),
+            state: Mutex::default(),
+            changed: Notify::new(),
+        }
     }
 
     /// Takes a port of this network out of the pool; nobody else gets it.
@@ -102,12 +112,21 @@ impl Pool {
     }
 
     fn ids(&self) -> HashSet<PortId> {
-        self.state().spares.values().flatten().map(|spare| spare.id.clone()).collect()
+        self.state()
+            .spares
+            .values()
+            .flatten()
+            .map(|spare| spare.id.clone())
+            .collect()
     }
 
     /// How many there are, for each place.
     fn counts(&self) -> HashMap<Place, usize> {
-        self.state().spares.iter().map(|(place, spares)| (place.clone(), spares.len())).collect()
+        self.state()
+            .spares
+            .iter()
+            .map(|(place, spares)| (place.clone(), spares.len()))
+            .collect()
     }
 
     /// Takes out those that `unwanted` says, at most `most`.
@@ -152,7 +171,12 @@ impl Pool {
         project: &ProjectId,
     ) -> Result<bool, Error> {
         self.pause(Scarce::Quota(project.clone()));
-        self.give_up(book, session, self.take_where(usize::MAX, |_, spare| spare.project == *project)).await
+        self.give_up(
+            book,
+            session,
+            self.take_where(usize::MAX, |_, spare| spare.project == *project),
+        )
+        .await
     }
 
     /// Gives up some ports whose addresses stand in the way of a pod at `wanted`. True if that made room.

@@ -66,8 +66,15 @@ async fn advance(port: &Port, shared: &Shared) -> Result<Action, Stop> {
         Plan::Provide { target, chassis } => provide::provide(shared, port, &target, &chassis).await?,
         Plan::GiveAnother { refused } => {
             let cleared = release::take_back(shared, port, &refused).await?;
-            info!(node = port.spec.node_name, address = refused, "the node refused the address, choosing another");
-            let facts = Facts { port_is_cleared: true, ..facts };
+            info!(
+                node = port.spec.node_name,
+                address = refused,
+                "the node refused the address, choosing another"
+            );
+            let facts = Facts {
+                port_is_cleared: true,
+                ..facts
+            };
             if let Plan::Provide { target, chassis } = plan(&cleared, &facts) {
                 provide::provide(shared, &cleared, &target, &chassis).await?;
             }
@@ -87,15 +94,24 @@ fn observe(port: &Port, shared: &Shared, facts: &Facts) {
     let holder = Holder::Pod(port.name_any());
     if let Some(taken) = shared.book.observe(&holder, &place(port), ip) {
         // The node lets only one of them in and refuses the other, which then gets another address.
-        warn!(node = port.spec.node_name, "two pods of a node have one address: {taken}");
+        warn!(
+            node = port.spec.node_name,
+            "two pods of a node have one address: {taken}"
+        );
         shared.metrics.error("AddressCollision");
     }
 }
 
 /// Where a Port's address must be unique.
 pub(crate) fn place(port: &Port) -> Place {
-    let network = NetworkKey { namespace: port.spec.network_namespace.clone(), name: port.spec.network_name.clone() };
-    Place { node: port.spec.node_name.clone(), network }
+    let network = NetworkKey {
+        namespace: port.spec.network_namespace.clone(),
+        name: port.spec.network_name.clone(),
+    };
+    Place {
+        node: port.spec.node_name.clone(),
+        network,
+    }
 }
 
 fn api(context: &Context, port: &Port) -> Api<Port> {

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::hash::Hash;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use kube::runtime::controller::{Action, Config, Controller, Error};
-use kube::runtime::reflector::{ObjectRef, Store};
+use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{predicates, reflector, Predicate, PredicateConfig, WatchStreamExt};
 use kube::{Api, Resource, ResourceExt};
@@ -86,9 +85,6 @@ pub(crate) async fn drive<K, F, Fut>(
         )
         .for_each(|result| {
             note(kind, &metrics, &result);
-            if let Err(Error::ObjectNotFound(_)) = &result {
-                // The object vanished between its event and its turn: nothing is left to do for it.
-            }
             futures::future::ready(())
         })
         .await;
@@ -134,7 +130,9 @@ fn note<K: Resource<DynamicType = ()>>(
             warn!(kind, "watch failed, will be repeated: {watch}");
         }
         Err(Error::RunnerError(runner)) => error!(kind, "the controller's runner failed: {runner}"),
-        Ok(_) | Err(Error::ObjectNotFound(_) | Error::ReconcilerFailed(..)) => {}
+        // The object vanished between its event and its turn: nothing is left to do for it.
+        Err(Error::ObjectNotFound(_)) => {}
+        Ok(_) | Err(Error::ReconcilerFailed(..)) => {}
     }
 }
 
@@ -144,15 +142,4 @@ pub(crate) fn name_of<K: Resource>(object: &K) -> String {
         Some(namespace) => format!("{namespace}/{}", object.name_any()),
         None => object.name_any(),
     }
-}
-
-/// Waits until a store has seen the whole list of its kind once.
-///
-/// # Errors
-/// When its watch has ended.
-pub(crate) async fn filled<K>(store: &Store<K>) -> Result<(), reflector::store::WriterDropped>
-where
-    K: Resource<DynamicType = ()> + Clone + Hash + 'static,
-{
-    store.wait_until_ready().await
 }

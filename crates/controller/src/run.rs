@@ -83,7 +83,7 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     telemetry::init(&args.log, args.log_format)?;
     let loaded = Config::load(&args.config_dir, &args.credentials_dir)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
-    let metrics = Metrics::new(|_| {});
+    let metrics = Metrics::new();
     let readiness = Readiness::not_yet("starting");
     let cloud = Cloud::with_observer(loaded.config.cloud.clone(), Arc::new(metrics.clone()))?;
     let kube = cluster::connect(args.kubeconfig.as_deref(), loaded.config.api_server.as_ref()).await?;

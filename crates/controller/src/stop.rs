@@ -58,6 +58,9 @@ pub(crate) const KUBERNETES_ERROR: &str = "KubernetesError";
 /// Reason when a reconcile took too long.
 pub(crate) const TIMED_OUT: &str = "TimedOut";
 
+/// After a conflict: the watch needs a moment to bring the newer object.
+const CONFLICT: Duration = Duration::from_millis(300);
+
 impl Stop {
     /// A refusal, with what a person has to do.
     pub(crate) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
@@ -69,11 +72,17 @@ impl Stop {
         Self::Waiting { reason, message: message.into(), after }
     }
 
+    /// Whether somebody else changed the object between reading and writing it: nothing to tell anybody, just to repeat.
+    pub(crate) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Kubernetes(kube::Error::Api(status)) if status.code == 409 && status.reason == "Conflict")
+    }
+
     /// How it is treated.
     pub(crate) fn verdict(&self) -> Verdict {
         match self {
             Self::Refused { .. } => Verdict::Refused,
             Self::Waiting { after, .. } => Verdict::Waiting(*after),
+            Self::Kubernetes(_) if self.is_conflict() => Verdict::Waiting(CONFLICT),
             Self::OpenStack(error) if is_refusal(error) => Verdict::Refused,
             Self::Kubernetes(kube::Error::Api(status)) if status.code == 422 => Verdict::Refused,
             Self::OpenStack(_) | Self::Kubernetes(_) | Self::TimedOut(_) => Verdict::Transient,
@@ -94,6 +103,10 @@ impl Stop {
 
     /// One line with all causes, for people.
     pub(crate) fn sentence(&self) -> String {
+        if let Self::Kubernetes(kube::Error::Api(status)) = self {
+            // kube's own text has the whole Status in it, twice.
+            return format!("the Kubernetes API refused: {}", status.message);
+        }
         let mut text = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {

@@ -33,7 +33,10 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         loop {
             tokio::time::sleep(shared.context.config.sweep_interval).await;
             if let Err(stop) = round(&shared, &mut memory).await {
-                warn!("what is in OpenStack cannot be compared with Kubernetes: {}", stop.sentence());
+                warn!(
+                    "what is in OpenStack cannot be compared with Kubernetes: {}",
+                    stop.sentence()
+                );
             }
         }
     };
@@ -73,7 +76,13 @@ async fn report(shared: &Shared, stray: &Stray) {
     };
     let note = format!("{stray} belongs to nothing in this cluster; {what_next}");
     warn!(kind = stray.kind.as_str(), id = stray.id, "{note}");
-    let metadata = ObjectMeta { name: Some(SYSTEM_NAMESPACE.into()), ..ObjectMeta::default() };
-    let about = Namespace { metadata, ..Namespace::default() };
+    let metadata = ObjectMeta {
+        name: Some(SYSTEM_NAMESPACE.into()),
+        ..ObjectMeta::default()
+    };
+    let about = Namespace {
+        metadata,
+        ..Namespace::default()
+    };
     shared.context.events.warning(&about, "Sweep", "StrayFound", note).await;
 }

@@ -93,7 +93,6 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Action,
         Arc::new(crate::finalizer::add(&api, &tenant).await?)
     };
     let record = Record::new(context.kube.clone(), &tenant);
-    record.begin().await?;
     match make(&tenant, &context, &record).await {
         Ok(network) => finish(&tenant, &context, &record, network.as_ref()).await,
         Err(End::Refused(refusal)) => {
@@ -101,6 +100,7 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Action,
             context.events.warning(&*tenant, "Reconcile", refusal.reason, refusal.message.clone()).await;
             Err(Stop::refused(refusal.reason, refusal.message))
         }
+        Err(End::Stopped((_, stop))) if stop.is_conflict() => Err(stop),
         Err(End::Stopped((step, stop))) => {
             record.stopped(step, &stop).await?;
             context.events.warning(&*tenant, "Reconcile", stop.reason(), stop.sentence()).await;
@@ -125,6 +125,7 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
     use stackube_api::conditions::{PROJECT_READY, USER_READY};
     let observed = apply::at(PROJECT_READY, dereference::dereference(tenant, context).await)?;
     apply::at(USER_READY, apply::move_password(context, tenant, &observed.kept).await)?;
+    apply::at(PROJECT_READY, record.begin().await)?;
     let rules = validate::Rules {
         identity: &context.identity,
         addresses: &context.addresses,

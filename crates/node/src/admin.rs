@@ -38,7 +38,9 @@ pub async fn serve(
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(readiness))
         .with_state(Admin { engine, metrics, ready });
-    axum::serve(listener, app).with_graceful_shutdown(stop.cancelled_owned()).await
+    axum::serve(listener, app)
+        .with_graceful_shutdown(stop.cancelled_owned())
+        .await
 }
 
 async fn text(State(admin): State<Admin>) -> Response {

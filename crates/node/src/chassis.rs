@@ -15,17 +15,24 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::ovsdb::Ovsdb;
+use crate::report::chain;
 
 /// How often the annotation is written again, should somebody have removed it.
 const INTERVAL: Duration = Duration::from_secs(300);
-/// How soon a write that failed is tried again.
-const PAUSE: Duration = Duration::from_secs(5);
+/// Pauses between attempts of a write that fails.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// The hostname that ovn-controller registers: `external_ids:hostname` of the database, `hostname-CHASSIS` before it if
 /// there is one, else the host's own name (ovn-controller(8); `get_hostname` in controller/chassis.c).
 pub fn hostname(external_ids: &BTreeMap<String, String>, own: &str) -> String {
-    let of_chassis = external_ids.get("system-id").and_then(|id| external_ids.get(&format!("hostname-{id}")));
-    of_chassis.or_else(|| external_ids.get("hostname")).map_or(own, String::as_str).to_owned()
+    let of_chassis = external_ids
+        .get("system-id")
+        .and_then(|id| external_ids.get(&format!("hostname-{id}")));
+    of_chassis
+        .or_else(|| external_ids.get("hostname"))
+        .map_or(own, String::as_str)
+        .to_owned()
 }
 
 /// Keeps the annotation on `node` right until `stop`.
@@ -33,33 +40,40 @@ pub async fn publish(client: Client, node: String, ovsdb: Ovsdb, stop: Cancellat
     let nodes: Api<Node> = Api::all(client);
     let mut views = ovsdb.subscribe();
     let mut published: Option<String> = None;
+    let mut logged: Option<String> = None;
+    let mut failing: Option<Duration> = None;
     loop {
         let view = views.borrow_and_update().clone();
         let wanted = view.map(|view| hostname(&view.external_ids, &own_hostname()));
-        let mut pause = INTERVAL;
         if let Some(wanted) = wanted.filter(|wanted| published.as_ref() != Some(wanted)) {
             match annotate(&nodes, &node, &wanted).await {
                 Ok(()) => {
-                    info!(hostname = %wanted, "published the chassis hostname");
-                    published = Some(wanted);
+                    if logged.as_ref() != Some(&wanted) {
+                        info!(hostname = %wanted, "published the chassis hostname");
+                    }
+                    logged = Some(wanted.clone());
+                    (published, failing) = (Some(wanted), None);
                 }
                 Err(error) => {
-                    warn!(%error, node, "cannot publish the chassis hostname");
-                    pause = PAUSE;
+                    warn!(error = %chain(&error), node, "cannot publish the chassis hostname");
+                    failing = Some(failing.map_or(FIRST_PAUSE, |pause| (pause * 2).min(LONGEST_PAUSE)));
                 }
             }
         }
         tokio::select! {
             () = stop.cancelled() => return,
-            changed = views.changed(), if pause == INTERVAL => if changed.is_err() { return },
-            () = tokio::time::sleep(pause) => published = None,
+            changed = views.changed(), if failing.is_none() => if changed.is_err() { return },
+            () = tokio::time::sleep(failing.unwrap_or(INTERVAL)) => published = None,
         }
     }
 }
 
 async fn annotate(nodes: &Api<Node>, node: &str, hostname: &str) -> Result<(), kube::Error> {
     let patch = json!({"metadata": {"annotations": {CHASSIS_ANNOTATION: hostname}}});
-    nodes.patch_metadata(node, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    nodes
+        .patch_metadata(node, &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 fn own_hostname() -> String {
@@ -75,7 +89,11 @@ mod tests {
         let ids = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
         assert_eq!(hostname(&ids(&[]), "own"), "own");
         assert_eq!(hostname(&ids(&[("hostname", "a.example.org")]), "own"), "a.example.org");
-        let both = [("system-id", "ch1"), ("hostname", "a.example.org"), ("hostname-ch1", "b.example.org")];
+        let both = [
+            ("system-id", "ch1"),
+            ("hostname", "a.example.org"),
+            ("hostname-ch1", "b.example.org"),
+        ];
         assert_eq!(hostname(&ids(&both), "own"), "b.example.org");
         assert_eq!(hostname(&ids(&[("hostname", "a"), ("hostname-ch1", "b")]), "own"), "a");
     }

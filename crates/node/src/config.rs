@@ -77,8 +77,16 @@ mod tests {
 
     #[test]
     fn senseless_options_are_refused() {
-        for option in ["--port-timeout=0", "--port-timeout=81", "--listen=here", "--log-format=xml"] {
-            assert!(Config::try_parse_from(["kubestackd", "--node-name", "n", option]).is_err(), "{option}");
+        for option in [
+            "--port-timeout=0",
+            "--port-timeout=81",
+            "--listen=here",
+            "--log-format=xml",
+        ] {
+            assert!(
+                Config::try_parse_from(["kubestackd", "--node-name", "n", option]).is_err(),
+                "{option}"
+            );
         }
     }
 }

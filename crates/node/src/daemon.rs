@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::ovsdb::Ovsdb;
 use crate::ports::kubernetes::{self, KubernetesWriter};
 use crate::ports::{PortWatch, PortWriter};
+use crate::report::chain;
 use crate::sandbox::Engine;
 use crate::sandbox::steps::StepHook;
 use crate::{admin, chassis, firewall, install, release, server};
@@ -36,19 +37,34 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
     let client = Client::try_default().await.context("no access to the Kubernetes API")?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {} for metrics", config.listen))?;
-    let ovsdb = Ovsdb::spawn(config.ovsdb.clone(), stop.clone());
+    // The connection outlives the calls: those that are given up at the end still undo what they did.
+    let disconnect = CancellationToken::new();
+    let ovsdb = Ovsdb::spawn(config.ovsdb.clone(), disconnect.clone());
+    let _disconnect = disconnect.drop_guard();
     let (publish, ports) = watch::channel(None);
     let writer: Arc<dyn PortWriter> = Arc::new(KubernetesWriter::new(client.clone(), &config.node_name));
     let links = HostLinks::open()?;
-    let engine =
-        Engine::new(config.settings(), ovsdb.clone(), links, ports.clone(), Arc::clone(&writer), metrics.clone())
-            .with_hook(hook);
+    let engine = Engine::new(
+        config.settings(),
+        ovsdb.clone(),
+        links,
+        ports.clone(),
+        Arc::clone(&writer),
+        metrics.clone(),
+    )
+    .with_hook(hook);
 
     let (tasks, ready) = (TaskTracker::new(), CancellationToken::new());
     let node = &config.node_name;
     tasks.spawn(kubernetes::watch(client.clone(), node.clone(), publish, stop.clone()));
     tasks.spawn(chassis::publish(client, node.clone(), ovsdb.clone(), stop.clone()));
-    tasks.spawn(admin::serve(listener, engine.clone(), metrics.clone(), ready.clone(), stop.clone()));
+    tasks.spawn(admin::serve(
+        listener,
+        engine.clone(),
+        metrics.clone(),
+        ready.clone(),
+        stop.clone(),
+    ));
     let started = start(&config, &engine, &metrics, &ports, &stop, &tasks);
     tokio::select! {
         () = stop.cancelled() => {}
@@ -87,7 +103,11 @@ async fn start(
         warn!(error = %error.report(), "not ready for pods yet");
         tokio::time::sleep(RETRY).await;
     }
-    ports.clone().wait_for(Option::is_some).await.context("the watch of Ports has ended")?;
+    ports
+        .clone()
+        .wait_for(Option::is_some)
+        .await
+        .context("the watch of Ports has ended")?;
     install::plugin(&plugin_source(config)?, &config.cni_bin_dir)?;
     install::configuration(&config.cni_conf_dir, &config.socket)?;
     Ok(())
@@ -98,7 +118,7 @@ async fn protect() {
     loop {
         match tokio::task::spawn_blocking(firewall::ensure).await {
             Ok(Ok(_)) => return,
-            Ok(Err(error)) => warn!(%error, cause = ?error, "cannot set up the firewall yet"),
+            Ok(Err(error)) => warn!(error = %chain(&error), "cannot set up the firewall yet"),
             Err(error) => warn!(%error, "cannot set up the firewall yet"),
         }
         tokio::time::sleep(RETRY).await;
@@ -121,6 +141,8 @@ pub async fn keep_purging(engine: Engine, stop: CancellationToken) {
 fn plugin_source(config: &Config) -> anyhow::Result<PathBuf> {
     match &config.plugin {
         Some(path) => Ok(path.clone()),
-        None => Ok(std::env::current_exe().context("cannot tell where this program is")?.with_file_name("kubestack")),
+        None => Ok(std::env::current_exe()
+            .context("cannot tell where this program is")?
+            .with_file_name("kubestack")),
     }
 }

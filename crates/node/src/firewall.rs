@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use self::ruleset::{Table, wanted};
 use self::socket::NftSocket;
 use crate::metrics::Metrics;
+use crate::report::chain;
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h: every change of a ruleset.
 const GROUP_NFTABLES: u32 = 7;
@@ -93,7 +94,10 @@ pub async fn keep(metrics: Metrics, stop: CancellationToken) {
                     // Whatever comes, an overrun included, is a reason to look.
                     let _ = timeout(INTERVAL, socket.recv_from_full()).await;
                     tokio::time::sleep(PAUSE).await;
-                    while timeout(Duration::ZERO, socket.recv_from_full()).await.is_ok_and(|r| r.is_ok()) {}
+                    while timeout(Duration::ZERO, socket.recv_from_full())
+                        .await
+                        .is_ok_and(|r| r.is_ok())
+                    {}
                 }
                 None => tokio::time::sleep(INTERVAL).await,
             }
@@ -108,7 +112,7 @@ pub async fn keep(metrics: Metrics, stop: CancellationToken) {
                 metrics.firewall_restored();
                 warn!("somebody had removed or changed Stackube's nftables table: it is back");
             }
-            Ok(Err(error)) => warn!(%error, cause = ?error, "cannot look after the firewall"),
+            Ok(Err(error)) => warn!(error = %chain(&error), "cannot look after the firewall"),
         }
     }
 }
@@ -121,5 +125,7 @@ fn subscribe() -> Option<TokioSocket> {
         socket.socket_mut().add_membership(GROUP_NFTABLES)?;
         Ok::<_, std::io::Error>(socket)
     };
-    open().inspect_err(|error| info!(%error, "changes of nftables rules are not announced here")).ok()
+    open()
+        .inspect_err(|error| info!(%error, "changes of nftables rules are not announced here"))
+        .ok()
 }

@@ -29,7 +29,10 @@ pub struct InstallError {
 /// # Errors
 /// [`InstallError`].
 pub fn plugin(from: &Path, directory: &Path) -> Result<(), InstallError> {
-    let content = fs::read(from).map_err(|source| InstallError { path: from.to_owned(), source })?;
+    let content = fs::read(from).map_err(|source| InstallError {
+        path: from.to_owned(),
+        source,
+    })?;
     replace(&directory.join(PLUGIN), &content, 0o755)
 }
 
@@ -56,7 +59,12 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), InstallError> {
         fs::create_dir_all(directory)?;
         // Hidden and without an extension that a runtime would read.
         let temporary = directory.join(format!(".{PLUGIN}.{}", std::process::id()));
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(mode).open(&temporary)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(mode)
+            .open(&temporary)?;
         file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(mode))?;
         file.write_all(content)?;
         file.sync_all()?;
@@ -64,7 +72,10 @@ fn replace(path: &Path, content: &[u8], mode: u32) -> Result<(), InstallError> {
         fs::rename(&temporary, path)?;
         File::open(directory)?.sync_all()
     };
-    write().map_err(|source| InstallError { path: path.to_owned(), source })
+    write().map_err(|source| InstallError {
+        path: path.to_owned(),
+        source,
+    })
 }
 
 #[cfg(test)]
@@ -90,7 +101,11 @@ mod tests {
         fs::write(&source, "two").unwrap();
         plugin(&source, &bin).unwrap();
         assert_eq!(fs::read_to_string(&installed).unwrap(), "two");
-        assert_eq!(fs::read_dir(&bin).unwrap().count(), 1, "nothing but the plugin is left there");
+        assert_eq!(
+            fs::read_dir(&bin).unwrap().count(),
+            1,
+            "nothing but the plugin is left there"
+        );
     }
 
     #[test]
@@ -100,7 +115,10 @@ mod tests {
         let text = fs::read_to_string(directory.path().join("10-kubestack.conflist")).unwrap();
         let list: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(list["cniVersion"], "1.1.0");
-        assert_eq!(list["plugins"][0], json!({"type": "kubestack", "socket": "/run/s.sock"}));
+        assert_eq!(
+            list["plugins"][0],
+            json!({"type": "kubestack", "socket": "/run/s.sock"})
+        );
     }
 
     #[test]

@@ -20,5 +20,6 @@ pub mod plugin;
 pub mod ports;
 pub mod protocol;
 pub mod release;
+pub mod report;
 pub mod sandbox;
 pub mod server;

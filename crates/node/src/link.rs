@@ -9,6 +9,7 @@ use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 use netlink_packet_route::link::{AfSpecInet6, AfSpecUnspec, In6AddrGenMode, LinkAttribute};
+use rtnetlink::{Handle, LinkUnspec};
 use thiserror::Error;
 
 pub use host::{HostLink, HostLinks};
@@ -57,9 +58,10 @@ impl LinkError {
     /// The kernel's error number, positive, if it was the kernel who refused.
     fn errno(&self) -> Option<i32> {
         match self {
-            Self::Netlink { source: rtnetlink::Error::NetlinkError(message), .. } => {
-                message.code.map(|c| c.get().saturating_neg())
-            }
+            Self::Netlink {
+                source: rtnetlink::Error::NetlinkError(message),
+                ..
+            } => message.code.map(|c| c.get().saturating_neg()),
             _ => None,
         }
     }
@@ -92,6 +94,15 @@ pub struct PodInterface {
 
 /// Keeps the kernel from giving a device an IPv6 address of its own: only IPv4 is supported. Unlike the sysctl
 /// `disable_ipv6` this needs no writable /proc/sys.
-fn without_ipv6_address() -> LinkAttribute {
-    LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)])])
+async fn forgo_ipv6(handle: &Handle, index: u32, name: &str) -> Result<(), LinkError> {
+    let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
+    let request = LinkUnspec::new_with_index(index)
+        .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]))
+        .build();
+    let set = handle.link().set(request).execute().await;
+    match set.map_err(LinkError::netlink("keep IPv6 addresses from", name)) {
+        // No IPv6 in this kernel, or not on a device with so small an MTU.
+        Err(error) if error.errno() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error()) => Ok(()),
+        other => other,
+    }
 }

@@ -12,7 +12,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 /// Upper bounds in seconds, from a pooled ADD to the plugin's time-out.
-const BUCKETS: [f64; 14] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0];
+const BUCKETS: [f64; 14] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 25.0, 50.0, 100.0,
+];
 
 /// A part of an ADD.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -67,7 +69,18 @@ pub struct Metrics {
     durations: Family<CommandLabels, Histogram>,
     calls: Family<CallLabels, Counter>,
     sandboxes: Gauge,
+    adds: Gauge,
     firewall_restored: Counter,
+}
+
+/// See [`Metrics::add_in_progress`].
+#[derive(Debug)]
+pub struct AddInProgress(Gauge);
+
+impl Drop for AddInProgress {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Default for Metrics {
@@ -75,7 +88,12 @@ impl Default for Metrics {
         let histogram = || Histogram::new(BUCKETS);
         let phases = Family::<PhaseLabels, Histogram>::new_with_constructor(histogram);
         let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
-        let (calls, sandboxes, firewall_restored) = (Family::default(), Gauge::default(), Counter::default());
+        let (calls, sandboxes, adds, firewall_restored) = (
+            Family::default(),
+            Gauge::default(),
+            Gauge::default(),
+            Counter::default(),
+        );
         let mut registry = Registry::with_prefix("kubestack");
         registry.register_with_unit(
             "add_phase_duration",
@@ -89,27 +107,50 @@ impl Default for Metrics {
             Unit::Seconds,
             durations.clone(),
         );
-        registry.register("cni_calls", "CNI calls by their error code; 0 is success", calls.clone());
+        registry.register(
+            "cni_calls",
+            "CNI calls by their error code; 0 is success",
+            calls.clone(),
+        );
         registry.register("sandboxes", "Pods that are plugged in on this node", sandboxes.clone());
+        registry.register("adds_in_progress", "CNI ADD calls that are being served", adds.clone());
         registry.register(
             "firewall_restored",
             "How often the firewall was found missing or changed and was put back",
             firewall_restored.clone(),
         );
-        Self { registry: Arc::new(registry), phases, durations, calls, sandboxes, firewall_restored }
+        Self {
+            registry: Arc::new(registry),
+            phases,
+            durations,
+            calls,
+            sandboxes,
+            adds,
+            firewall_restored,
+        }
     }
 }
 
 impl Metrics {
     /// Records one phase of an ADD.
     pub fn phase(&self, phase: Phase, duration: Duration) {
-        self.phases.get_or_create(&PhaseLabels { phase }).observe(duration.as_secs_f64());
+        self.phases
+            .get_or_create(&PhaseLabels { phase })
+            .observe(duration.as_secs_f64());
     }
 
     /// Records a CNI call; `code` is 0 for success.
     pub fn call(&self, command: &'static str, code: u32, duration: Duration) {
         self.calls.get_or_create(&CallLabels { command, code }).inc();
-        self.durations.get_or_create(&CommandLabels { command }).observe(duration.as_secs_f64());
+        self.durations
+            .get_or_create(&CommandLabels { command })
+            .observe(duration.as_secs_f64());
+    }
+
+    /// Counts an ADD as being served until the guard is dropped.
+    pub fn add_in_progress(&self) -> AddInProgress {
+        self.adds.inc();
+        AddInProgress(self.adds.clone())
     }
 
     /// Records that the firewall had to be put back.

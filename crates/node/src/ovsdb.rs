@@ -111,7 +111,10 @@ impl Ovsdb {
     /// [`OvsdbError::RolledBack`] when an operation failed; then nothing has happened. After
     /// [`OvsdbError::Timeout`] or [`OvsdbError::Disconnected`] it may have happened.
     pub async fn transact(&self, operations: &[Operation]) -> Result<Vec<Value>, OvsdbError> {
-        let refused = |e: serde_json::Error| OvsdbError::Refused { method: "transact", error: json!(e.to_string()) };
+        let refused = |e: serde_json::Error| OvsdbError::Refused {
+            method: "transact",
+            error: json!(e.to_string()),
+        };
         let mut params = vec![json!(DATABASE)];
         for operation in operations {
             params.push(serde_json::to_value(operation).map_err(refused)?);
@@ -123,23 +126,35 @@ impl Ovsdb {
     async fn call(&self, method: &'static str, params: Value) -> Result<Value, OvsdbError> {
         let (reply, answer) = oneshot::channel();
         let exchange = async {
-            self.calls.send(Call { method, params, reply }).await.map_err(|_| OvsdbError::Disconnected)?;
+            self.calls
+                .send(Call { method, params, reply })
+                .await
+                .map_err(|_| OvsdbError::Disconnected)?;
             answer.await.map_err(|_| OvsdbError::Disconnected)?
         };
-        tokio::time::timeout(CALL_TIMEOUT, exchange).await.map_err(|_| OvsdbError::Timeout)?
+        tokio::time::timeout(CALL_TIMEOUT, exchange)
+            .await
+            .map_err(|_| OvsdbError::Timeout)?
     }
 }
 
 /// Results of a transaction: one an operation, `null` after the one that failed; a failed commit adds one at the end.
 fn results(reply: Value) -> Result<Vec<Value>, OvsdbError> {
     let Value::Array(results) = reply else {
-        return Err(OvsdbError::Refused { method: "transact", error: reply });
+        return Err(OvsdbError::Refused {
+            method: "transact",
+            error: reply,
+        });
     };
     let text = |result: &Value, key: &str| result.get(key).and_then(Value::as_str).map(str::to_owned);
     for (operation, result) in results.iter().enumerate() {
         if let Some(error) = text(result, "error") {
             let details = text(result, "details").unwrap_or_default();
-            return Err(OvsdbError::RolledBack { operation, error, details });
+            return Err(OvsdbError::RolledBack {
+                operation,
+                error,
+                details,
+            });
         }
     }
     Ok(results)
@@ -154,7 +169,10 @@ mod tests {
         let reply = json!([{"uuid": ["uuid", "x"]}, {"error": "timed out", "details": "wait"}, null]);
         let error = results(reply).unwrap_err();
         assert!(error.is_failed_wait());
-        assert_eq!(error.to_string(), "transaction rolled back at operation 1: timed out (wait)");
+        assert_eq!(
+            error.to_string(),
+            "transaction rolled back at operation 1: timed out (wait)"
+        );
         assert_eq!(results(json!([{}, {"count": 1}])).unwrap().len(), 2);
     }
 }

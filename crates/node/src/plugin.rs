@@ -26,7 +26,13 @@ const TIMEOUT: Duration = Duration::from_secs(45);
 /// # Errors
 /// The error that was written to stdout.
 pub fn run() -> Result<(), Error> {
-    Plugin::default().msg(concat!("kubestack ", env!("CARGO_PKG_VERSION"), ": Stackube's CNI plugin")).run(&Kubestack)
+    Plugin::default()
+        .msg(concat!(
+            "kubestack ",
+            env!("CARGO_PKG_VERSION"),
+            ": Stackube's CNI plugin"
+        ))
+        .run(&Kubestack)
 }
 
 /// The plugin.
@@ -47,12 +53,18 @@ impl Cni for Kubestack {
     }
 
     fn del(&self, args: Args) -> Result<(), Error> {
-        let request = Request::Del { attachment: attachment(&args)?, pod: pod(&args).ok() };
+        let request = Request::Del {
+            attachment: attachment(&args)?,
+            pod: pod(&args).ok(),
+        };
         done(Client::connect(&socket(args.config())?, TIMEOUT)?.call(&request, &[])?)
     }
 
     fn check(&self, args: Args) -> Result<(), Error> {
-        let request = Request::Check { attachment: attachment(&args)?, previous: args.config().prev_result.clone() };
+        let request = Request::Check {
+            attachment: attachment(&args)?,
+            previous: args.config().prev_result.clone(),
+        };
         let mut client = Client::connect(&socket(args.config())?, TIMEOUT)?;
         let namespace = PodNamespace::open(args.netns())?;
         done(client.call(&request, &namespace.descriptors())?)
@@ -66,9 +78,8 @@ impl Cni for Kubestack {
     }
 
     fn gc(&self, args: Args) -> Result<(), Error> {
-        // Without the list nothing is known to be garbage. An empty list says that everything is.
-        let valid = args.config().valid_attachments.clone();
-        let valid = valid.ok_or_else(|| Error::InvalidNetworkConfig("cni.dev/valid-attachments is missing".into()))?;
+        // The reference library writes `null` when there is no attachment left, so no list is an empty list.
+        let valid = args.config().valid_attachments.clone().unwrap_or_default();
         done(Client::connect(&socket(args.config())?, TIMEOUT)?.call(&Request::Gc { valid }, &[])?)
     }
 }
@@ -81,5 +92,7 @@ fn done(reply: Reply) -> Result<(), Error> {
 }
 
 fn unexpected(reply: &Reply) -> Error {
-    Error::FailedToDecode(format!("the node daemon gave an answer that does not fit the call: {reply:?}"))
+    Error::FailedToDecode(format!(
+        "the node daemon gave an answer that does not fit the call: {reply:?}"
+    ))
 }

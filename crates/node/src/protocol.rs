@@ -125,7 +125,10 @@ pub fn frame(message: &impl Serialize) -> io::Result<Vec<u8>> {
 pub fn body_length(header: [u8; 4]) -> io::Result<usize> {
     let length = u32::from_be_bytes(header) as usize;
     if length > MAX_MESSAGE {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "the peer announces a message that is too large"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "the peer announces a message that is too large",
+        ));
     }
     Ok(length)
 }
@@ -136,14 +139,36 @@ mod tests {
 
     #[test]
     fn requests_round_trip() {
-        let attachment = Attachment { container_id: "c1".into(), ifname: "eth0".into() };
-        let pod = PodRef { namespace: "ns".into(), name: "p".into(), uid: "u".into() };
+        let attachment = Attachment {
+            container_id: "c1".into(),
+            ifname: "eth0".into(),
+        };
+        let pod = PodRef {
+            namespace: "ns".into(),
+            name: "p".into(),
+            uid: "u".into(),
+        };
         for request in [
-            Request::Add { attachment: attachment.clone(), pod: pod.clone(), netns: "/run/netns/a".into() },
-            Request::Del { attachment: attachment.clone(), pod: Some(pod) },
-            Request::Check { attachment, previous: None },
+            Request::Add {
+                attachment: attachment.clone(),
+                pod: pod.clone(),
+                netns: "/run/netns/a".into(),
+            },
+            Request::Del {
+                attachment: attachment.clone(),
+                pod: Some(pod),
+            },
+            Request::Check {
+                attachment,
+                previous: None,
+            },
             Request::Status,
-            Request::Gc { valid: vec![GcAttachment { container_id: "c1".into(), ifname: "eth0".into() }] },
+            Request::Gc {
+                valid: vec![GcAttachment {
+                    container_id: "c1".into(),
+                    ifname: "eth0".into(),
+                }],
+            },
         ] {
             let bytes = frame(&request).unwrap();
             let length = body_length(bytes[..4].try_into().unwrap()).unwrap();

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use crate::ports::kubernetes::key;
 use crate::ports::{PortKey, PortMap, PortWriter};
+use crate::report::chain;
 use crate::sandbox::Engine;
 
 /// How often Ports that could not be released are looked at again.
@@ -55,15 +56,23 @@ fn waiting(ports: &PortMap) -> Vec<Arc<Port>> {
         let finalizers = port.metadata.finalizers.as_deref().unwrap_or_default();
         port.metadata.deletion_timestamp.is_some() && finalizers.iter().any(|f| f == NODE_FINALIZER)
     };
-    ports.iter().flat_map(|ports| ports.values()).filter(held).cloned().collect()
+    ports
+        .iter()
+        .flat_map(|ports| ports.values())
+        .filter(held)
+        .cloned()
+        .collect()
 }
 
 async fn release(engine: Engine, writer: Arc<dyn PortWriter>, port: Arc<Port>) -> PortKey {
     let key = key(&port);
     let (namespace, pod) = (&key.0, &port.spec.pod_name);
-    match engine.if_unplugged(&port.spec.pod_uid, async || writer.release(&port).await).await {
+    match engine
+        .if_unplugged(&port.spec.pod_uid, async || writer.release(&port).await)
+        .await
+    {
         Ok(Some(Ok(()))) => info!(namespace, pod, "nothing of the pod is plugged in: its Port is released"),
-        Ok(Some(Err(error))) => warn!(namespace, pod, %error, cause = ?error.source, "cannot release a Port yet"),
+        Ok(Some(Err(error))) => warn!(namespace, pod, error = %chain(&error), "cannot release a Port yet"),
         Ok(None) => {}
         Err(error) => warn!(namespace, pod, error = %error.report(), "cannot tell yet whether a pod is unplugged"),
     }

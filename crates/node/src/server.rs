@@ -14,7 +14,7 @@ use thiserror::Error;
 use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
+use tracing::{Instrument, Span, debug, field, info_span, warn};
 
 use self::connection::{Connection, Received};
 use crate::link::PodLinks;
@@ -37,7 +37,10 @@ pub struct ListenError {
 /// # Errors
 /// [`ListenError`] when the directory cannot be made or the socket not bound.
 pub fn listen(path: &Path) -> Result<UnixListener, ListenError> {
-    let failed = |source| ListenError { path: path.to_owned(), source };
+    let failed = |source| ListenError {
+        path: path.to_owned(),
+        source,
+    };
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory).map_err(failed)?;
     }
@@ -80,31 +83,73 @@ pub async fn serve(listener: UnixListener, engine: Engine, metrics: Metrics, sto
 /// One call, from its request to its reply.
 async fn call(stream: UnixStream, engine: Engine, metrics: Metrics, stop: CancellationToken) {
     let mut connection = Connection::new(stream);
-    let received = match connection.receive().await {
-        Ok(received) => received,
+    match connection.receive().await {
+        Ok(received) => {
+            let span = span(&received.request);
+            answer(connection, received, &engine, &metrics, &stop)
+                .instrument(span)
+                .await;
+        }
         Err(error) => {
             warn!(%error, "a call that cannot be read");
-            let reply = failed(&CniError::FailedToDecode(format!("the node daemon cannot read the call: {error}")));
+            let reply = failed(&CniError::FailedToDecode(format!(
+                "the node daemon cannot read the call: {error}"
+            )));
+            // The peer speaks another language: that it does not listen either is no news.
             drop(connection.reply(&reply).await);
-            return;
+        }
+    }
+}
+
+/// What every log line of a call begins with.
+fn span(request: &Request) -> Span {
+    let command = request.command();
+    let (attachment, pod) = match request {
+        Request::Add { attachment, pod, .. } => (Some(attachment), Some(pod)),
+        Request::Del { attachment, pod } => (Some(attachment), pod.as_ref()),
+        Request::Check { attachment, .. } => (Some(attachment), None),
+        Request::Status | Request::Gc { .. } => (None, None),
+    };
+    let container = attachment.map(|attachment| field::display(&attachment.container_id));
+    let pod = pod
+        .map(|pod| format!("{}/{}", pod.namespace, pod.name))
+        .map(field::display);
+    info_span!("cni", command, pod, container)
+}
+
+async fn answer(
+    mut connection: Connection,
+    received: Received,
+    engine: &Engine,
+    metrics: &Metrics,
+    stop: &CancellationToken,
+) {
+    let command = received.request.command();
+    let undo = match &received.request {
+        Request::Add { attachment, pod, .. } => Some((attachment.clone(), pod.clone())),
+        _ => None,
+    };
+    let started = Instant::now();
+    let outcome = serve_request(&mut connection, received, engine, stop).await;
+    let (code, reply) = match outcome {
+        Ok(reply) => (0, reply),
+        Err(error) => {
+            let code = u32::from(&error);
+            warn!(code, %error, "the call failed");
+            (code, failed(&error))
         }
     };
-    let command = received.request.command();
-    let started = Instant::now();
-    let reply = serve_request(&mut connection, received, &engine, &stop).await;
-    let code = match &reply {
-        Err(error) => u32::from(error),
-        Ok(_) => 0,
-    };
     metrics.call(command, code, started.elapsed());
-    if let Err(error) = &reply {
-        warn!(command, code, %error, "a call failed");
-    }
-    let reply = reply.unwrap_or_else(|error| failed(&error));
     if let Err(error) = connection.reply(&reply).await {
-        warn!(command, %error, "the plugin went away before it had its answer");
+        warn!(%error, "the plugin went away before it had its answer");
+        // Its runtime takes the ADD for failed.
+        if let Some((attachment, pod)) = undo.filter(|_| code == 0)
+            && let Err(error) = engine.del(&attachment, Some(&pod)).await
+        {
+            warn!(error = %error.report(), "cannot undo it yet; DEL or the next purge will");
+        }
     }
-    debug!(command, code, duration = ?started.elapsed(), "served a call");
+    debug!(code, duration = ?started.elapsed(), "served the call");
 }
 
 fn failed(error: &CniError) -> Reply {
@@ -122,19 +167,33 @@ async fn serve_request(
     match request {
         Request::Add { attachment, pod, netns } => {
             let (namespace, links) = pod_side(descriptors)?;
-            let call = Add { attachment, pod, netns, namespace, links };
+            let call = Add {
+                attachment,
+                pod,
+                netns,
+                namespace,
+                links,
+            };
             add(connection, engine, &call, stop.child_token()).await
         }
-        Request::Del { attachment, pod } => {
-            engine.del(&attachment, pod.as_ref()).await.map(done).map_err(|e| e.to_cni())
-        }
+        Request::Del { attachment, pod } => engine
+            .del(&attachment, pod.as_ref())
+            .await
+            .map(done)
+            .map_err(|e| e.to_cni()),
         Request::Check { attachment, previous } => {
             let (_, links) = pod_side(descriptors)?;
-            engine.check(&attachment, previous.as_ref(), &links).await.map(done).map_err(|e| e.to_cni())
+            engine
+                .check(&attachment, previous.as_ref(), &links)
+                .await
+                .map(done)
+                .map_err(|e| e.to_cni())
         }
-        Request::Status => {
-            engine.status().await.map(done).map_err(|e| CniError::PluginNotAvailable(e.report()))
-        }
+        Request::Status => engine
+            .status()
+            .await
+            .map(done)
+            .map_err(|e| CniError::PluginNotAvailable(e.report())),
         Request::Gc { valid } => engine.gc(&valid).await.map(done).map_err(|e| e.to_cni()),
     }
 }
@@ -156,14 +215,7 @@ async fn add(
             adding.await
         }
     };
-    match outcome {
-        Ok(result) if connection.is_open() => Ok(Reply::Plugged(result)),
-        Ok(_) => {
-            let undone = engine.del(&call.attachment, Some(&call.pod)).await;
-            Err(undone.err().unwrap_or(crate::sandbox::SandboxError::Aborted).to_cni())
-        }
-        Err(error) => Err(error.to_cni()),
-    }
+    outcome.map(Reply::Plugged).map_err(|e| e.to_cni())
 }
 
 type PodSide = (std::os::fd::OwnedFd, PodLinks);

@@ -180,7 +180,7 @@ pub enum Error {
         count: usize,
     },
     /// The cloud lacks something that Stackube needs.
-    #[error("this Neutron lacks the API extension {}: enable it (tag-ports-during-bulk-creation: add tag_ports_during_bulk_creation to extension_drivers in ml2_conf.ini)", missing.join(", "))]
+    #[error("this Neutron lacks the API extensions {}: enable them or upgrade it", missing.join(", "))]
     Unsupported {
         /// Aliases of Neutron API extensions.
         missing: Vec<String>,

@@ -30,6 +30,9 @@ pub(crate) trait Resource: DeserializeOwned {
 
 /// A kind of object that belongs to a project.
 pub(crate) trait Owned: Resource {
+    /// Whether a list may be asked for by project. If not, all of it is read and what other projects own is left out here.
+    const LISTED_BY_PROJECT: bool = true;
+
     fn project(&self) -> Option<&ProjectId>;
 }
 
@@ -82,7 +85,9 @@ impl Session {
     /// What a project owns. Objects of other projects that the service lists all the same (shared networks, its own
     /// mistakes) are left out.
     pub(crate) async fn list_owned<R: Owned>(&self, project: &ProjectId, mut query: Query) -> Result<Vec<R>, Error> {
-        query.push(("project_id", project.to_string()));
+        if R::LISTED_BY_PROJECT {
+            query.push(("project_id", project.to_string()));
+        }
         let mut found: Vec<R> = self.list(query).await?;
         found.retain(|object| object.project() == Some(project));
         Ok(found)

@@ -7,7 +7,7 @@ use stackube_api::names::{cluster_tag, display_name, owner_tag};
 use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
 use stackube_openstack::network::{
     CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction, ExternalGateway,
-    Network, Router, SecurityGroup, SecurityGroupRule, Subnet, UpdateNetwork, UpdateRouter, UpdateSubnet,
+    Network, Router, SecurityGroup, SecurityGroupRule, Subnet, Taggable, UpdateNetwork, UpdateRouter, UpdateSubnet,
 };
 use stackube_openstack::{Error, Session};
 
@@ -19,7 +19,8 @@ use crate::stop::Stop;
 /// More rounds than any plan needs: Neutron and we disagree about something.
 const MAX_ACTIONS: usize = 40;
 
-/// How the objects of a Network are marked and named.
+/// How the objects of a Network are marked and named. Tags follow by a call of their own, beside those that depend on the object:
+/// until then the description, which is in the POST, tells whose it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Marks {
     /// The owner.
@@ -54,6 +55,7 @@ enum Done {
     Group(SecurityGroup),
     Rule(SecurityGroupRule),
     NoRule(SecurityGroupRuleId),
+    Tagged(Taggable, Vec<String>),
 }
 
 /// Works until everything is as wanted; `done` is told of each action. The status has every ID before a call that depends on it.
@@ -124,6 +126,9 @@ async fn perform(
             session.create_security_group_rule(&new_rule(marks, *rule, group)).await.map(Done::Rule)
         }
         Action::DeleteRule(id) => session.delete_security_group_rule(id).await.map(|()| Done::NoRule(id.clone())),
+        Action::Tag(object) => {
+            session.replace_tags(object, &wanted.tags).await.map(|()| Done::Tagged(object.clone(), wanted.tags.clone()))
+        }
     };
     (action, result)
 }
@@ -143,27 +148,27 @@ fn sound_router(wanted: &Wanted) -> UpdateRouter {
 }
 
 fn new_network(marks: &Marks) -> CreateNetwork {
-    let Marks { project, tags, name, description } = marks.clone();
-    CreateNetwork { project_id: project, name, description, tags, mtu: None }
+    let Marks { project, name, description, .. } = marks.clone();
+    CreateNetwork { project_id: project, name, description, tags: vec![], mtu: None }
 }
 
 fn new_subnet(marks: &Marks, wanted: &Wanted, network: &NetworkId) -> CreateSubnet {
-    let Marks { project, tags, name, description } = marks.clone();
+    let Marks { project, name, description, .. } = marks.clone();
     let (cidr, gateway) = (wanted.range.range(), wanted.range.gateway());
     let mut subnet = CreateSubnet::new(project, network.clone(), name, cidr, gateway);
-    (subnet.tags, subnet.description) = (tags, description);
+    subnet.description = description;
     subnet
 }
 
 fn new_router(marks: &Marks, wanted: &Wanted) -> CreateRouter {
-    let Marks { project, tags, name, description } = marks.clone();
+    let Marks { project, name, description, .. } = marks.clone();
     let external_gateway_info = Some(ExternalGateway::new(wanted.external.clone()));
-    CreateRouter { project_id: project, name, description, tags, external_gateway_info }
+    CreateRouter { project_id: project, name, description, tags: vec![], external_gateway_info }
 }
 
 fn new_group(marks: &Marks) -> CreateSecurityGroup {
-    let Marks { project, tags, name, description } = marks.clone();
-    CreateSecurityGroup { project_id: project, name, description, tags }
+    let Marks { project, name, description, .. } = marks.clone();
+    CreateSecurityGroup { project_id: project, name, description, tags: vec![] }
 }
 
 fn new_rule(marks: &Marks, rule: Rule, group: &SecurityGroupId) -> CreateSecurityGroupRule {
@@ -188,10 +193,24 @@ fn merge(observed: &mut Observed, done: Done) {
                 group.security_group_rules.push(rule);
             }
         }
+        Done::Tagged(object, tags) => tag(observed, &object, tags),
         Done::NoRule(id) => {
             if let Some(group) = &mut observed.group {
                 group.security_group_rules.retain(|rule| rule.id != id);
             }
         }
+    }
+}
+
+fn tag(observed: &mut Observed, object: &Taggable, tags: Vec<String>) {
+    let place = match object {
+        Taggable::Network(_) => observed.network.as_mut().map(|network| &mut network.tags),
+        Taggable::Subnet(_) => observed.subnet.as_mut().map(|subnet| &mut subnet.tags),
+        Taggable::Router(_) => observed.router.as_mut().map(|router| &mut router.tags),
+        Taggable::SecurityGroup(_) => observed.group.as_mut().map(|group| &mut group.tags),
+        Taggable::Port(_) => None,
+    };
+    if let Some(place) = place {
+        *place = tags;
     }
 }

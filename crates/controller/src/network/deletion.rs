@@ -5,12 +5,13 @@ use std::time::Duration;
 use kube::api::ListParams;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use stackube_api::names::{cluster_tag, owner_tag};
+use stackube_api::names::cluster_tag;
 use stackube_api::{Network, NetworkStatus, Port};
 use stackube_openstack::id::{NetworkId, ProjectId, RouterId};
 use stackube_openstack::network::{FloatingIpFilter, PortFilter};
 use stackube_openstack::{Error, Session};
 
+use super::apply::Marks;
 use super::observed::{self, Observed};
 use super::owner::is_system;
 use super::status::Record;
@@ -36,8 +37,9 @@ pub(super) async fn reconcile(network: &Network, context: &Context) -> Result<Ac
             Ok(Action::await_change())
         }
         Err(stop) => {
-            Record::new(context.kube.clone(), network).terminating(&stop).await?;
+            let news = Record::new(context.kube.clone(), network).terminating(&stop).await?;
             match stop {
+                Stop::Waiting { .. } if !news => {}
                 Stop::Waiting { .. } => context.events.normal(network, "Delete", stop.reason(), stop.sentence()).await,
                 _ => context.events.warning(network, "Delete", stop.reason(), stop.sentence()).await,
             }
@@ -54,11 +56,11 @@ async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
         return Ok(());
     };
     let session = session(network, context, &project).await?;
-    let tags = [cluster_tag(&context.identity.cluster), owner_tag(&network.uid().unwrap_or_default())];
+    let description = Marks::new(network, project.clone(), &context.identity.cluster).description;
     match network.spec.network_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(_) => leave(context, &session, &project, &status, &tags).await,
+        Some(_) => leave(context, &session, &project, &status, &description).await,
         None => {
-            let observed = observed::observe(&session, &project, &status, &tags).await?;
+            let observed = observed::observe(&session, &project, &status, &description).await?;
             destroy(context, &session, &project, &observed).await
         }
     }
@@ -149,7 +151,7 @@ async fn leave(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<(), Stop> {
     let service = context.cloud.service();
     if let Some(id) = status.network_id.as_deref().and_then(|id| NetworkId::new(id).ok()) {
@@ -159,7 +161,7 @@ async fn leave(
             service.delete_port(&port.id).await?;
         }
     }
-    if let Some(group) = observed::group(session, project, status, tags).await? {
+    if let Some(group) = observed::group(session, project, status, description).await? {
         session.delete_security_group(&group.id).await?;
     }
     Ok(())

@@ -29,21 +29,22 @@ impl Observed {
     }
 }
 
-/// Looks everything up: by the IDs in the status, what has none by the tags that it was made with. Side by side.
+/// Looks everything up: by the IDs in the status, what has none by the description that it was made with. (Neutron takes a
+/// description in the POST, but tags of anything but ports only afterwards.) Side by side.
 ///
 /// # Errors
-/// Refused when two objects carry the same owner's tags; those of Neutron.
+/// Refused when two objects have the same owner's description; those of Neutron.
 pub(crate) async fn observe(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<Observed, Stop> {
     let (network, subnet, router, group) = tokio::join!(
-        network(session, project, status, tags),
-        subnet(session, project, status, tags),
-        router(session, project, status, tags),
-        group(session, project, status, tags),
+        network(session, project, status, description),
+        subnet(session, project, status, description),
+        router(session, project, status, description),
+        group(session, project, status, description),
     );
     let (network, subnet, router, group) = (network?, subnet?, router?, group?);
     // A subnet of an older network of ours is not this one's.
@@ -69,7 +70,7 @@ fn only<T>(what: &str, mut found: Vec<T>) -> Result<Option<T>, Stop> {
         0 | 1 => Ok(found.pop()),
         count => Err(Stop::refused(
             "Ambiguous",
-            format!("{count} {what}s in the project carry this Network's tags; delete those that are not in use"),
+            format!("{count} {what}s in the project are described as this Network's; delete those that are not in use"),
         )),
     }
 }
@@ -78,13 +79,13 @@ async fn network(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<Option<Network>, Stop> {
     if let Some(id) = status.network_id.as_deref().and_then(|id| NetworkId::new(id).ok()) {
         let found = session.get_network(&id).await.optional()?;
         return Ok(found.filter(|network| network.project_id.as_ref() == Some(project)));
     }
-    let filter = NetworkFilter { tags: tags.to_vec(), ..NetworkFilter::default() };
+    let filter = NetworkFilter { description: Some(description.to_owned()), ..NetworkFilter::default() };
     only("network", session.list_networks(project, &filter).await?)
 }
 
@@ -92,13 +93,13 @@ async fn subnet(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<Option<Subnet>, Stop> {
     if let Some(id) = status.subnet_id.as_deref().and_then(|id| SubnetId::new(id).ok()) {
         let found = session.get_subnet(&id).await.optional()?;
         return Ok(found.filter(|subnet| subnet.project_id.as_ref() == Some(project)));
     }
-    let filter = SubnetFilter { tags: tags.to_vec(), ..SubnetFilter::default() };
+    let filter = SubnetFilter { description: Some(description.to_owned()), ..SubnetFilter::default() };
     only("subnet", session.list_subnets(project, &filter).await?)
 }
 
@@ -106,31 +107,31 @@ async fn router(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<Option<Router>, Stop> {
     if let Some(id) = status.router_id.as_deref().and_then(|id| RouterId::new(id).ok()) {
         let found = session.get_router(&id).await.optional()?;
         return Ok(found.filter(|router| router.project_id.as_ref() == Some(project)));
     }
-    let filter = RouterFilter { tags: tags.to_vec(), ..RouterFilter::default() };
+    let filter = RouterFilter { description: Some(description.to_owned()), ..RouterFilter::default() };
     only("router", session.list_routers(project, &filter).await?)
 }
 
 /// The security group of a Network.
 ///
 /// # Errors
-/// Refused when two carry the tags; those of Neutron.
+/// Refused when two have the description; those of Neutron.
 pub(crate) async fn group(
     session: &Session,
     project: &ProjectId,
     status: &NetworkStatus,
-    tags: &[String],
+    description: &str,
 ) -> Result<Option<SecurityGroup>, Stop> {
     if let Some(id) = status.security_group_id.as_deref().and_then(|id| SecurityGroupId::new(id).ok()) {
         let found = session.get_security_group(&id).await.optional()?;
         return Ok(found.filter(|group| group.project_id.as_ref() == Some(project)));
     }
-    let filter = SecurityGroupFilter { tags: tags.to_vec(), ..SecurityGroupFilter::default() };
+    let filter = SecurityGroupFilter { description: Some(description.to_owned()), ..SecurityGroupFilter::default() };
     only("security group", session.list_security_groups(project, &filter).await?)
 }
 

@@ -3,7 +3,7 @@
 
 use stackube_api::address::Subnet as Range;
 use stackube_openstack::id::{NetworkId, RouterId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
-use stackube_openstack::network::{Direction, EtherType, SecurityGroup, SecurityGroupRule};
+use stackube_openstack::network::{Direction, EtherType, SecurityGroup, SecurityGroupRule, Taggable};
 
 use super::observed::{Observed, v4};
 
@@ -14,6 +14,8 @@ pub(crate) struct Wanted {
     pub(crate) range: Range,
     /// The external network of the router's gateway.
     pub(crate) external: NetworkId,
+    /// Tags that every object of ours carries, so that one list finds them all.
+    pub(crate) tags: Vec<String>,
     /// Network, subnet and router are somebody else's: only the security group is ours.
     pub(crate) adopted: bool,
 }
@@ -35,6 +37,8 @@ pub(crate) enum Action {
     CreateGroup,
     AddRule(SecurityGroupId, Rule),
     DeleteRule(SecurityGroupRuleId),
+    /// Put our tags on.
+    Tag(Taggable),
 }
 
 impl Action {
@@ -47,6 +51,7 @@ impl Action {
             Self::Connect(..) => "router_interface",
             Self::CreateGroup => "security_group",
             Self::AddRule(..) | Self::DeleteRule(_) => "security_group_rule",
+            Self::Tag(_) => "tags",
         }
     }
 }
@@ -72,7 +77,25 @@ pub(crate) fn plan(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
         None => actions.push(Action::CreateGroup),
         Some(group) => actions.extend(rules(group)),
     }
+    actions.extend(untagged(wanted, observed));
     actions
+}
+
+/// Neutron takes tags only after an object is made; also, somebody may have removed them.
+fn untagged(wanted: &Wanted, observed: &Observed) -> Vec<Action> {
+    let lacks = |tags: &[String]| !wanted.tags.iter().all(|tag| tags.contains(tag));
+    let ours = !wanted.adopted;
+    let network = observed.network.as_ref().filter(|network| ours && lacks(&network.tags));
+    let subnet = observed.subnet.as_ref().filter(|subnet| ours && lacks(&subnet.tags));
+    let router = observed.router.as_ref().filter(|router| ours && lacks(&router.tags));
+    let group = observed.group.as_ref().filter(|group| lacks(&group.tags));
+    let found = [
+        network.map(|network| Taggable::Network(network.id.clone())),
+        subnet.map(|subnet| Taggable::Subnet(subnet.id.clone())),
+        router.map(|router| Taggable::Router(router.id.clone())),
+        group.map(|group| Taggable::SecurityGroup(group.id.clone())),
+    ];
+    found.into_iter().flatten().map(Action::Tag).collect()
 }
 
 fn network(observed: &Observed) -> Option<Action> {
@@ -141,3 +164,6 @@ fn is(found: &SecurityGroupRule, rule: Rule, group: &SecurityGroup) -> bool {
             }
         }
 }
+
+#[cfg(test)]
+mod tests;

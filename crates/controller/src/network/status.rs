@@ -72,9 +72,12 @@ impl<'a> Record<'a> {
         self.unmet(state, stop.reason(), stop.sentence()).await
     }
 
-    /// The Network is being removed, and something is waited for.
-    pub(super) async fn terminating(&mut self, stop: &Stop) -> Result<(), kube::Error> {
-        self.unmet(NetworkState::Terminating, stop.reason(), stop.sentence()).await
+    /// The Network is being removed, and something is waited for; whether that is news.
+    pub(super) async fn terminating(&mut self, stop: &Stop) -> Result<bool, kube::Error> {
+        let message = stop.sentence();
+        let news = self.now.message.as_ref() != Some(&message);
+        self.unmet(NetworkState::Terminating, stop.reason(), message).await?;
+        Ok(news)
     }
 
     async fn unmet(&mut self, state: NetworkState, reason: &'static str, message: String) -> Result<(), kube::Error> {

@@ -39,7 +39,9 @@ pub(crate) fn need(pod: &Pod) -> Need {
         return Need::Release;
     }
     match &spec.node_name {
-        Some(node) if !node.is_empty() && pod.metadata.deletion_timestamp.is_none() => Need::Port { node: node.clone() },
+        Some(node) if !node.is_empty() && pod.metadata.deletion_timestamp.is_none() => {
+            Need::Port { node: node.clone() }
+        }
         _ => Need::Nothing,
     }
 }
@@ -63,7 +65,11 @@ pub(super) fn port(pod: &Pod, node: &str, network: NetworkKey) -> Option<Port> {
         network_namespace: network.namespace,
         network_name: network.name,
     };
-    Some(Port { metadata, spec, status: None })
+    Some(Port {
+        metadata,
+        spec,
+        status: None,
+    })
 }
 
 #[cfg(test)]
@@ -114,12 +120,24 @@ mod tests {
 
     #[test]
     fn the_port_is_tied_to_the_pod_and_held_by_both_finalizers() {
-        let network = NetworkKey { namespace: "test".into(), name: "test".into() };
+        let network = NetworkKey {
+            namespace: "test".into(),
+            name: "test".into(),
+        };
         let port = port(&pod(&json!({})), "n1", network).unwrap();
-        assert_eq!((port.name_any().as_str(), port.namespace().as_deref()), ("u-1", Some("test")));
+        assert_eq!(
+            (port.name_any().as_str(), port.namespace().as_deref()),
+            ("u-1", Some("test"))
+        );
         assert_eq!(port.finalizers(), [CONTROLLER_FINALIZER, NODE_FINALIZER]);
         let owner = &port.owner_references()[0];
-        assert_eq!((owner.kind.as_str(), owner.uid.as_str(), owner.block_owner_deletion), ("Pod", "u-1", None));
-        assert_eq!((port.spec.pod_uid.as_str(), port.spec.node_name.as_str()), ("u-1", "n1"));
+        assert_eq!(
+            (owner.kind.as_str(), owner.uid.as_str(), owner.block_owner_deletion),
+            ("Pod", "u-1", None)
+        );
+        assert_eq!(
+            (port.spec.pod_uid.as_str(), port.spec.node_name.as_str()),
+            ("u-1", "n1")
+        );
     }
 }

@@ -45,13 +45,20 @@ impl From<NoNetwork> for Stop {
 pub(super) fn network_of(namespace: &Namespace, tenant: Option<&Tenant>) -> Result<NetworkKey, NoNetwork> {
     let name = namespace.name_any();
     match (namespace.labels().get(TENANT_LABEL), tenant) {
-        (Some(value), _) if *value != name => {
-            Err(NoNetwork::Mislabelled { namespace: name, value: value.clone() })
-        }
-        (Some(_), Some(_)) => Ok(NetworkKey { namespace: name.clone(), name }),
+        (Some(value), _) if *value != name => Err(NoNetwork::Mislabelled {
+            namespace: name,
+            value: value.clone(),
+        }),
+        (Some(_), Some(_)) => Ok(NetworkKey {
+            namespace: name.clone(),
+            name,
+        }),
         (Some(_), None) => Err(NoNetwork::TenantGone { namespace: name }),
         (None, Some(_)) => Err(NoNetwork::Unlabelled { namespace: name }),
-        (None, None) => Ok(NetworkKey { namespace: SYSTEM_NAMESPACE.into(), name: SYSTEM_NAMESPACE.into() }),
+        (None, None) => Ok(NetworkKey {
+            namespace: SYSTEM_NAMESPACE.into(),
+            name: SYSTEM_NAMESPACE.into(),
+        }),
     }
 }
 
@@ -65,8 +72,15 @@ mod tests {
 
     fn namespace(name: &str, label: Option<&str>) -> Namespace {
         let labels = label.map(|value| [(TENANT_LABEL.to_owned(), value.to_owned())].into());
-        let metadata = ObjectMeta { name: Some(name.into()), labels, ..ObjectMeta::default() };
-        Namespace { metadata, ..Namespace::default() }
+        let metadata = ObjectMeta {
+            name: Some(name.into()),
+            labels,
+            ..ObjectMeta::default()
+        };
+        Namespace {
+            metadata,
+            ..Namespace::default()
+        }
     }
 
     #[rstest]

@@ -16,10 +16,17 @@ pub(super) fn prune(pod: &mut Pod) {
     }
     if let Some(spec) = &mut pod.spec {
         let (node_name, host_network) = (spec.node_name.take(), spec.host_network);
-        *spec = PodSpec { node_name, host_network, ..PodSpec::default() };
+        *spec = PodSpec {
+            node_name,
+            host_network,
+            ..PodSpec::default()
+        };
     }
     if let Some(status) = &mut pod.status {
-        *status = PodStatus { phase: status.phase.take(), ..PodStatus::default() };
+        *status = PodStatus {
+            phase: status.phase.take(),
+            ..PodStatus::default()
+        };
     }
 }
 

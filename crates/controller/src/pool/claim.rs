@@ -83,7 +83,9 @@ impl Claimant<'_> {
     /// The port is at another revision: by this very claim (its answer was lost and the client repeated it), by another
     /// leader's claim, or by somebody's change.
     async fn changed_meanwhile(&self, spare: &Spare) -> Result<Option<NeutronPort>, Error> {
-        let Some(port) = self.session.get_port(&spare.id).await.optional()? else { return Ok(None) };
+        let Some(port) = self.session.get_port(&spare.id).await.optional()? else {
+            return Ok(None);
+        };
         let is_in_place = port.project_id.as_ref() == Some(&spare.project)
             && port.network_id == spare.network
             && port.device_owner == DEVICE_OWNER;

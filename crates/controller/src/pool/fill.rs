@@ -18,7 +18,10 @@ pub(super) fn request(cluster: &str, target: &Target, chassis: &str, ip: Ipv4Add
         name: "kube-pool".to_owned(),
         description: "made ahead of need, for the next pod on this host".to_owned(),
         tags: vec![cluster_tag(cluster), POOL_TAG.to_owned()],
-        fixed_ips: vec![FixedIpRequest { subnet_id: target.subnet.clone(), ip_address: Some(IpAddr::V4(ip)) }],
+        fixed_ips: vec![FixedIpRequest {
+            subnet_id: target.subnet.clone(),
+            ip_address: Some(IpAddr::V4(ip)),
+        }],
         security_groups: vec![target.group.clone()],
         device_owner: DEVICE_OWNER.to_owned(),
         device_id: String::new(),
@@ -41,13 +44,18 @@ pub(super) async fn add(
     if shared.pool.is_paused(place, &target.project) {
         return Ok(());
     }
-    let Some(_lane) = shared.lanes.enter_if_idle(&target.project) else { return Ok(()) };
+    let Some(_lane) = shared.lanes.enter_if_idle(&target.project) else {
+        return Ok(());
+    };
     let reserved = reserve(shared, place, target, count);
     if reserved.is_empty() {
         return Ok(());
     }
     let cluster = &shared.context.identity.cluster;
-    let requests: Vec<_> = reserved.iter().map(|(_, ip)| request(cluster, target, chassis, *ip)).collect();
+    let requests: Vec<_> = reserved
+        .iter()
+        .map(|(_, ip)| request(cluster, target, chassis, *ip))
+        .collect();
     let session = shared.context.cloud.service();
     match session.create_ports(&requests).await {
         Ok(made) => keep(shared, &session, (place, target, chassis), reserved, made).await,
@@ -102,7 +110,10 @@ fn scarce(shared: &Shared, place: &Place, target: &Target, error: Error) -> Resu
         shared.pool.pause(Scarce::Quota(target.project.clone()));
         Ok(())
     } else if is_address_conflict(&error) {
-        debug!(node = place.node, "an address that was chosen for the pool is taken; others next time");
+        debug!(
+            node = place.node,
+            "an address that was chosen for the pool is taken; others next time"
+        );
         Ok(())
     } else {
         Err(error)

@@ -31,7 +31,11 @@ pub(super) enum Change {
 /// Counts the pods at each place.
 pub(super) fn demand(ports: &[impl AsRef<Port>]) -> HashMap<Place, Demand> {
     let mut demand: HashMap<Place, Demand> = HashMap::new();
-    for port in ports.iter().map(AsRef::as_ref).filter(|port| port.metadata.deletion_timestamp.is_none()) {
+    for port in ports
+        .iter()
+        .map(AsRef::as_ref)
+        .filter(|port| port.metadata.deletion_timestamp.is_none())
+    {
         let counted = demand.entry(place(port)).or_default();
         if port.status.as_ref().is_some_and(|status| status.ready) {
             counted.ready += 1;
@@ -83,16 +87,32 @@ mod tests {
     use crate::port::NetworkKey;
 
     fn here() -> Place {
-        Place { node: "n1".into(), network: NetworkKey { namespace: "test".into(), name: "test".into() } }
+        Place {
+            node: "n1".into(),
+            network: NetworkKey {
+                namespace: "test".into(),
+                name: "test".into(),
+            },
+        }
     }
 
     fn planned(size: usize, demand: Option<Demand>, have: usize, usable: bool, seen: Option<u64>) -> Option<Change> {
         let now = Instant::now() + Duration::from_secs(1000);
-        let mut last_seen: HashMap<_, _> =
-            seen.map(|ago| (here(), now.checked_sub(Duration::from_secs(ago)).unwrap())).into_iter().collect();
+        let mut last_seen: HashMap<_, _> = seen
+            .map(|ago| (here(), now.checked_sub(Duration::from_secs(ago)).unwrap()))
+            .into_iter()
+            .collect();
         let demand = demand.map(|demand| (here(), demand)).into_iter().collect();
-        let have = if have > 0 { HashMap::from([(here(), have)]) } else { HashMap::new() };
-        let usable = if usable { HashSet::from([here()]) } else { HashSet::new() };
+        let have = if have > 0 {
+            HashMap::from([(here(), have)])
+        } else {
+            HashMap::new()
+        };
+        let usable = if usable {
+            HashSet::from([here()])
+        } else {
+            HashSet::new()
+        };
         let mut changes = plan(size, &demand, &have, &usable, &mut last_seen, now);
         changes.pop_first().map(|(_, (_, change))| change)
     }

@@ -43,7 +43,12 @@ pub(super) async fn resync(shared: &Shared, sites: &[Site], misfits: &mut HashSe
     // Before the list is asked for: what is claimed while it is on its way was in the pool now, and is left alone below.
     let known = shared.pool.ids();
     let tags = vec![cluster_tag(&shared.context.identity.cluster), POOL_TAG.to_owned()];
-    let found = session.list_ports_all_projects(&PortFilter { tags, ..PortFilter::default() }).await?;
+    let found = session
+        .list_ports_all_projects(&PortFilter {
+            tags,
+            ..PortFilter::default()
+        })
+        .await?;
     let mut still_misfits = HashSet::new();
     for port in found.iter().filter(|port| !known.contains(&port.id)) {
         match judge(port, sites, &projects(shared)) {
@@ -59,8 +64,14 @@ pub(super) async fn resync(shared: &Shared, sites: &[Site], misfits: &mut HashSe
         }
     }
     *misfits = still_misfits;
-    let present: HashSet<_> = found.into_iter().filter(|port| port.device_id.is_empty()).map(|port| port.id).collect();
-    for gone in shared.pool.take_where(usize::MAX, |_, spare| known.contains(&spare.id) && !present.contains(&spare.id)) {
+    let present: HashSet<_> = found
+        .into_iter()
+        .filter(|port| port.device_id.is_empty())
+        .map(|port| port.id)
+        .collect();
+    for gone in shared.pool.take_where(usize::MAX, |_, spare| {
+        known.contains(&spare.id) && !present.contains(&spare.id)
+    }) {
         info!(neutron_port = %gone.id, "a pool port is gone from Neutron");
         shared.book.cancel(&gone.holder());
     }
@@ -70,11 +81,16 @@ pub(super) async fn resync(shared: &Shared, sites: &[Site], misfits: &mut HashSe
 /// Projects and networks of all Networks, also of those that cannot be used now.
 fn projects(shared: &Shared) -> HashSet<(String, String)> {
     let networks = shared.context.networks.state().into_iter();
-    networks.filter_map(|network| network.status.clone()).filter_map(|s| s.project_id.zip(s.network_id)).collect()
+    networks
+        .filter_map(|network| network.status.clone())
+        .filter_map(|s| s.project_id.zip(s.network_id))
+        .collect()
 }
 
 fn judge(port: &NeutronPort, sites: &[Site], ours: &HashSet<(String, String)>) -> Found {
-    let Some(project) = &port.project_id else { return Found::Foreign };
+    let Some(project) = &port.project_id else {
+        return Found::Foreign;
+    };
     if port.device_owner != DEVICE_OWNER || !ours.contains(&(project.to_string(), port.network_id.to_string())) {
         return Found::Foreign;
     }
@@ -119,9 +135,15 @@ mod tests {
     use crate::port::NetworkKey;
 
     fn site(network: &str, chassis: &str) -> Site {
-        let key = NetworkKey { namespace: network.into(), name: network.into() };
+        let key = NetworkKey {
+            namespace: network.into(),
+            name: network.into(),
+        };
         Site {
-            place: Place { node: "n1".into(), network: key.clone() },
+            place: Place {
+                node: "n1".into(),
+                network: key.clone(),
+            },
             target: Target {
                 key,
                 project: format!("project-{network}").parse().unwrap(),
@@ -141,7 +163,9 @@ mod tests {
             "fixed_ips": [{"subnet_id": "subnet-b", "ip_address": "10.244.0.7"}], "security_groups": ["group-b"],
             "device_owner": "compute:stackube", "device_id": "", "binding:host_id": "h1", "binding:vif_type": "ovs",
         });
-        port.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        port.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         serde_json::from_value(port).unwrap()
     }
 
@@ -159,7 +183,9 @@ mod tests {
         json!({"project_id": "project-c", "network_id": "network-c"}), Found::Misfit
     )]
     fn judges(#[case] change: Value, #[case] expected: Found) {
-        let ours = ["a", "b", "c"].map(|n| (format!("project-{n}"), format!("network-{n}"))).into();
+        let ours = ["a", "b", "c"]
+            .map(|n| (format!("project-{n}"), format!("network-{n}")))
+            .into();
         let sites = [site("a", "h1"), site("b", "h1")];
         assert_eq!(judge(&port(&change), &sites, &ours), expected);
     }

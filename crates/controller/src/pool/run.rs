@@ -10,9 +10,9 @@ use stackube_openstack::Error;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use super::fill;
 use super::plan::{Change, Demand, demand, plan};
 use super::resync::{Site, resync};
-use super::fill;
 use crate::port::{Net, Node, Place, Shared, chassis_of, target};
 
 /// How often the pool is looked at when nothing calls for it.
@@ -60,9 +60,17 @@ fn sites(shared: &Shared, demand: &HashMap<Place, Demand>) -> Vec<Site> {
     let places: HashSet<Place> = demand.keys().cloned().chain(shared.pool.counts().into_keys()).collect();
     let site = |place: Place| {
         let network = ObjectRef::new(&place.network.name).within(&place.network.namespace);
-        let Net::Active(target) = target(&*shared.context.networks.get(&network)?) else { return None };
-        let Node::Chassis(chassis) = chassis_of(&*shared.nodes.get(&ObjectRef::new(&place.node))?) else { return None };
-        Some(Site { place, target: *target, chassis })
+        let Net::Active(target) = target(&*shared.context.networks.get(&network)?) else {
+            return None;
+        };
+        let Node::Chassis(chassis) = chassis_of(&*shared.nodes.get(&ObjectRef::new(&place.node))?) else {
+            return None;
+        };
+        Some(Site {
+            place,
+            target: *target,
+            chassis,
+        })
     };
     places.into_iter().filter_map(site).collect()
 }
@@ -75,7 +83,14 @@ async fn adjust(
 ) {
     let usable: HashMap<_, _> = sites.iter().map(|site| (site.place.clone(), site)).collect();
     let places = usable.keys().cloned().collect();
-    let changes = plan(shared.pool.size, demand, &shared.pool.counts(), &places, last_seen, Instant::now());
+    let changes = plan(
+        shared.pool.size,
+        demand,
+        &shared.pool.counts(),
+        &places,
+        last_seen,
+        Instant::now(),
+    );
     futures::stream::iter(changes.into_values())
         .for_each_concurrent(AT_ONCE, |(place, change)| {
             let site = usable.get(&place).copied();

@@ -9,7 +9,11 @@ pub(crate) async fn fill_for_test(pool: &Pool, book: &AddressBook, fake: &Fake, 
     for n in 0..count {
         let temporary = Holder::Pool(format!("new-{n}"));
         let ip = book.reserve(&temporary, &place, &target.range, rand::random()).unwrap();
-        let port = fake.session.create_port(&fill::request("c-1", &target, HOST, ip)).await.unwrap();
+        let port = fake
+            .session
+            .create_port(&fill::request("c-1", &target, HOST, ip))
+            .await
+            .unwrap();
         let spare = Spare::of(&port, ip, &target.project);
         assert!(book.hand_over(&temporary, &spare.holder()));
         pool.put(&place, spare);

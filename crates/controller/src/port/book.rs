@@ -111,9 +111,10 @@ pub(crate) struct AddressBook {
 
 impl AddressBook {
     /// An empty book in which addresses rest for `rest` after use.
-    #[must_use]
     pub(crate) fn new(rest: Duration) -> Self {
-        Self { ledger: Mutex::new(Ledger::new(rest)) }
+        Self {
+            ledger: Mutex::new(Ledger::new(rest)),
+        }
     }
 
     /// Reserves a free address for `holder`. Asking again at the same place gives the same address, so that a creation
@@ -121,7 +122,13 @@ impl AddressBook {
     ///
     /// # Errors
     /// [`Exhausted`] when nothing is free.
-    pub(crate) fn reserve(&self, holder: &Holder, place: &Place, subnet: &Subnet, random: u32) -> Result<Ipv4Addr, Exhausted> {
+    pub(crate) fn reserve(
+        &self,
+        holder: &Holder,
+        place: &Place,
+        subnet: &Subnet,
+        random: u32,
+    ) -> Result<Ipv4Addr, Exhausted> {
         self.ledger().reserve(holder, place, subnet, random, Instant::now())
     }
 
@@ -160,12 +167,17 @@ impl AddressBook {
     }
 
     /// Notes addresses that ports which are not ours have in a network, for `period`.
-    pub(crate) fn foreign(&self, network: &NetworkKey, addresses: impl IntoIterator<Item = Ipv4Addr>, period: Duration) {
+    pub(crate) fn foreign(
+        &self,
+        network: &NetworkKey,
+        addresses: impl IntoIterator<Item = Ipv4Addr>,
+        period: Duration,
+    ) {
         self.ledger().foreign(network, addresses, Instant::now() + period);
     }
 
     /// The address that `holder` holds.
-    #[must_use]
+    #[cfg(test)]
     pub(crate) fn address_of(&self, holder: &Holder) -> Option<Ipv4Addr> {
         self.ledger().address_of(holder)
     }

@@ -73,17 +73,32 @@ pub(crate) struct Target {
 
 pub(super) async fn dereference(port: &Port, shared: &Shared) -> Result<Facts, Stop> {
     let network = ObjectRef::<Network>::new(&port.spec.network_name).within(&port.spec.network_namespace);
-    let net = shared.context.networks.get(&network).map_or(Net::Missing, |network| target(&network));
-    let assigned = port.status.as_ref().and_then(|status| status.ip.as_deref()?.parse().ok());
+    let net = shared
+        .context
+        .networks
+        .get(&network)
+        .map_or(Net::Missing, |network| target(&network));
+    let assigned = port
+        .status
+        .as_ref()
+        .and_then(|status| status.ip.as_deref()?.parse().ok());
     let (pod_is_live, node) = tokio::try_join!(pod_is_live(port, shared), node(port, shared))?;
-    Ok(Facts { pod_is_live, node, net, assigned, port_is_cleared: false })
+    Ok(Facts {
+        pod_is_live,
+        node,
+        net,
+        assigned,
+        port_is_cleared: false,
+    })
 }
 
 /// A pod that the cache does not have is asked for: the cache may be behind, and its address must not be taken from it.
 async fn pod_is_live(port: &Port, shared: &Shared) -> Result<bool, kube::Error> {
     let namespace = port.namespace().unwrap_or_default();
     let is_ours = |pod: &Pod| pod.uid().as_deref() == Some(port.spec.pod_uid.as_str());
-    let cached = shared.pods.get(&ObjectRef::<Pod>::new(&port.spec.pod_name).within(&namespace));
+    let cached = shared
+        .pods
+        .get(&ObjectRef::<Pod>::new(&port.spec.pod_name).within(&namespace));
     if let Some(pod) = cached.filter(|pod| is_ours(pod)) {
         return Ok(need(&pod) != Need::Release);
     }
@@ -98,7 +113,10 @@ async fn node(port: &Port, shared: &Shared) -> Result<Node, kube::Error> {
         return Ok(chassis_of(&node));
     }
     let nodes: Api<KubeNode> = Api::all(shared.context.kube.clone());
-    Ok(nodes.get_metadata_opt(name).await?.map_or(Node::Gone, |node| chassis_of(&node)))
+    Ok(nodes
+        .get_metadata_opt(name)
+        .await?
+        .map_or(Node::Gone, |node| chassis_of(&node)))
 }
 
 /// What a Node object says.
@@ -111,17 +129,26 @@ pub(crate) fn chassis_of(node: &PartialObjectMeta<KubeNode>) -> Node {
 
 /// What a Network object offers.
 pub(crate) fn target(network: &Network) -> Net {
-    let key = NetworkKey { namespace: network.namespace().unwrap_or_default(), name: network.name_any() };
+    let key = NetworkKey {
+        namespace: network.namespace().unwrap_or_default(),
+        name: network.name_any(),
+    };
     if network.metadata.deletion_timestamp.is_some() {
         return Net::Unusable(format!("network {key} is being deleted"));
     }
     let status = network.status.clone().unwrap_or_default();
     if status.state != Some(NetworkState::Active) {
-        let why = status.message.filter(|message| !message.is_empty()).unwrap_or_else(|| "it is being made".into());
+        let why = status
+            .message
+            .filter(|message| !message.is_empty())
+            .unwrap_or_else(|| "it is being made".into());
         return Net::Unusable(format!("network {key} is not active: {why}"));
     }
     // The controller itself has checked the range before it made the network: here it is only taken apart.
-    let as_made = AddressRules { longest_prefix: 28, reserved: vec![] };
+    let as_made = AddressRules {
+        longest_prefix: 28,
+        reserved: vec![],
+    };
     let parsed = || {
         Some(Target {
             key: key.clone(),
@@ -135,6 +162,8 @@ pub(crate) fn target(network: &Network) -> Net {
     };
     match parsed() {
         Some(target) => Net::Active(Box::new(target)),
-        None => Net::Unusable(format!("network {key} is active, but its status lacks an ID: wait, or see its conditions")),
+        None => Net::Unusable(format!(
+            "network {key} is active, but its status lacks an ID: wait, or see its conditions"
+        )),
     }
 }

@@ -53,8 +53,16 @@ fn wake_forgotten(shared: &Shared) {
 async fn round(shared: &Shared) -> Result<(), Error> {
     let session = shared.context.cloud.service();
     // The Ports before the list: each of them had its Neutron port then.
-    let ports: Vec<_> = shared.ports.state().iter().filter_map(|port| Live::of(port, shared)).collect();
-    let filter = PortFilter { tags: vec![cluster_tag(&shared.context.identity.cluster)], ..PortFilter::default() };
+    let ports: Vec<_> = shared
+        .ports
+        .state()
+        .iter()
+        .filter_map(|port| Live::of(port, shared))
+        .collect();
+    let filter = PortFilter {
+        tags: vec![cluster_tag(&shared.context.identity.cluster)],
+        ..PortFilter::default()
+    };
     let found = session.list_ports_all_projects(&filter).await?;
     let found: HashMap<_, _> = found.into_iter().map(|port| (port.id.clone(), port)).collect();
     futures::stream::iter(ports)
@@ -87,7 +95,9 @@ impl Live {
             return None;
         }
         let network = ObjectRef::new(&port.spec.network_name).within(&port.spec.network_namespace);
-        let Net::Active(target) = target(&*shared.context.networks.get(&network)?) else { return None };
+        let Net::Active(target) = target(&*shared.context.networks.get(&network)?) else {
+            return None;
+        };
         let Node::Chassis(chassis) = chassis_of(&*shared.nodes.get(&ObjectRef::new(&port.spec.node_name))?) else {
             return None;
         };
@@ -107,8 +117,12 @@ impl Live {
             Some(found) => Some(found),
             None => session.get_port(&self.id).await.optional()?,
         };
-        let Some(found) = found else { return self.report_loss(shared).await };
-        let Some(_lane) = shared.lanes.enter(&self.target.project).await else { return Ok(()) };
+        let Some(found) = found else {
+            return self.report_loss(shared).await;
+        };
+        let Some(_lane) = shared.lanes.enter(&self.target.project).await else {
+            return Ok(());
+        };
         if let Some(change) = differences(&found, &self.identity, &self.target, &self.chassis, self.ip) {
             session.update_port(&self.id, &change, None).await?;
             info!(neutron_port = %self.id, pod = self.port.spec.pod_name, "the port was changed by somebody: put right");
@@ -126,7 +140,9 @@ impl Live {
         let now = api(&shared.context, &self.port).get_opt(&self.port.name_any()).await?;
         let id = now.as_ref().and_then(|port| port.status.as_ref()?.port_id.as_deref());
         let still_used = id == Some(self.id.as_str())
-            && now.as_ref().is_some_and(|port| port.metadata.deletion_timestamp.is_none());
+            && now
+                .as_ref()
+                .is_some_and(|port| port.metadata.deletion_timestamp.is_none());
         if still_used {
             let note = format!(
                 "Neutron port {} of this pod was deleted by somebody, so it has no network: delete the pod to get a new one",
@@ -134,7 +150,11 @@ impl Live {
             );
             warn!(pod = self.port.spec.pod_name, "{note}");
             shared.metrics.error("PortLost");
-            shared.context.events.warning(&status::pod_of(&self.port), "ComparePort", "PortLost", note).await;
+            shared
+                .context
+                .events
+                .warning(&status::pod_of(&self.port), "ComparePort", "PortLost", note)
+                .await;
         }
         Ok(())
     }

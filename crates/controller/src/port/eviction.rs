@@ -43,9 +43,20 @@ pub(super) async fn consider(shared: &Shared, port: &Port, stop: &Stop) {
 async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
     match pods.evict(&port.spec.pod_name, &EvictParams::default()).await {
         Ok(_) => {
-            info!(pod = port.spec.pod_name, node = port.spec.node_name, "evicted: the node has no address for it");
-            let note = format!("node {} has no free address for this pod: another node may", port.spec.node_name);
-            shared.context.events.warning(&status::pod_of(port), "Evict", EXHAUSTED_ON_NODE, note).await;
+            info!(
+                pod = port.spec.pod_name,
+                node = port.spec.node_name,
+                "evicted: the node has no address for it"
+            );
+            let note = format!(
+                "node {} has no free address for this pod: another node may",
+                port.spec.node_name
+            );
+            shared
+                .context
+                .events
+                .warning(&status::pod_of(port), "Evict", EXHAUSTED_ON_NODE, note)
+                .await;
         }
         Err(error) => warn!(pod = port.spec.pod_name, "not evicted: {error}"),
     }
@@ -53,12 +64,17 @@ async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
 
 fn has_another_node(shared: &Shared, this: &str) -> bool {
     let others = shared.nodes.state().into_iter().filter(|node| node.name_any() != this);
-    others.into_iter().any(|node| matches!(chassis_of(&node), Node::Chassis(_)))
+    others
+        .into_iter()
+        .any(|node| matches!(chassis_of(&node), Node::Chassis(_)))
 }
 
 /// Something makes a new pod in its place, and not on this very node again (a DaemonSet would).
 fn may_be_evicted(pod: &Pod, uid: &str) -> bool {
-    let controller = pod.owner_references().iter().find(|owner| owner.controller == Some(true));
+    let controller = pod
+        .owner_references()
+        .iter()
+        .find(|owner| owner.controller == Some(true));
     pod.uid().as_deref() == Some(uid)
         && pod.metadata.deletion_timestamp.is_none()
         && controller.is_some_and(|owner| owner.kind != "DaemonSet")
@@ -87,7 +103,10 @@ mod tests {
     )]
     fn evicts_only_what_comes_back_elsewhere(#[case] metadata: Value, #[case] expected: bool) {
         let mut pod = json!({"metadata": {"name": "p", "namespace": "n", "uid": "u-1"}});
-        pod["metadata"].as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        pod["metadata"]
+            .as_object_mut()
+            .unwrap()
+            .extend(metadata.as_object().unwrap().clone());
         assert_eq!(may_be_evicted(&serde_json::from_value(pod).unwrap(), "u-1"), expected);
     }
 }

@@ -56,15 +56,25 @@ impl Fake {
         Mock::given(any()).respond_with(respondent).mount(&server).await;
         let domain = || DomainRef::Name("Default".into());
         let credentials = Credentials::Password {
-            user: UserRef::Name { name: "stackube".into(), domain: domain() },
+            user: UserRef::Name {
+                name: "stackube".into(),
+                domain: domain(),
+            },
             password: SecretString::from("secret"),
-            project: ProjectRef::Name { name: "stackube".into(), domain: domain() },
+            project: ProjectRef::Name {
+                name: "stackube".into(),
+                domain: domain(),
+            },
         };
         let mut config = CloudConfig::new(AuthUrl::parse(&server.uri()).unwrap(), credentials);
         config.request_timeout = Duration::from_millis(500);
         config.retry.first_delay = Duration::from_millis(5);
         let session = Cloud::new(config).unwrap().service();
-        Self { _server: server, state, session }
+        Self {
+            _server: server,
+            state,
+            session,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -79,13 +89,18 @@ impl Fake {
             "fixed_ips": [{"subnet_id": "subnet", "ip_address": "10.244.0.9"}], "binding:host_id": HOST,
             "tags": ["stackube-cluster=c-1", "stackube-owner=u-1"],
         });
-        port.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        port.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         self.state().create(&port)["id"].as_str().unwrap().to_owned()
     }
 }
 
 pub(crate) fn target(range: &str) -> Target {
-    let rules = AddressRules { longest_prefix: 30, reserved: vec![] };
+    let rules = AddressRules {
+        longest_prefix: 30,
+        reserved: vec![],
+    };
     Target {
         key: place().network,
         project: "project".parse().unwrap(),
@@ -98,11 +113,21 @@ pub(crate) fn target(range: &str) -> Target {
 }
 
 pub(crate) fn place() -> Place {
-    Place { node: "n1".into(), network: NetworkKey { namespace: "test".into(), name: "test".into() } }
+    Place {
+        node: "n1".into(),
+        network: NetworkKey {
+            namespace: "test".into(),
+            name: "test".into(),
+        },
+    }
 }
 
 pub(crate) fn identity(uid: &str) -> Identity {
-    Identity { cluster: "c-1".into(), uid: uid.into(), name: format!("kube-test-{uid}") }
+    Identity {
+        cluster: "c-1".into(),
+        uid: uid.into(),
+        name: format!("kube-test-{uid}"),
+    }
 }
 
 fn error(status: u16, kind: &str) -> ResponseTemplate {
@@ -140,7 +165,11 @@ impl State {
     fn post(&mut self, body: &Value) -> ResponseTemplate {
         let many = body["ports"].as_array().cloned();
         let wanted = many.clone().unwrap_or_else(|| vec![body["port"].clone()]);
-        if self.faults.quota.is_some_and(|quota| self.ports.len() + wanted.len() > quota) {
+        if self
+            .faults
+            .quota
+            .is_some_and(|quota| self.ports.len() + wanted.len() > quota)
+        {
             return error(409, "OverQuota");
         }
         if wanted.iter().any(|port| self.is_taken(port)) {
@@ -151,18 +180,26 @@ impl State {
             self.faults.lose_created -= 1;
             return lost();
         }
-        let body = if many.is_some() { json!({"ports": made}) } else { json!({"port": made[0]}) };
+        let body = if many.is_some() {
+            json!({"ports": made})
+        } else {
+            json!({"port": made[0]})
+        };
         ResponseTemplate::new(201).set_body_json(body)
     }
 
     fn put(&mut self, id: &str, change: &Value, revision: Option<&str>) -> ResponseTemplate {
-        let Some(index) = self.index(id) else { return error(404, "PortNotFound") };
+        let Some(index) = self.index(id) else {
+            return error(404, "PortNotFound");
+        };
         let now = self.ports[index]["revision_number"].as_u64().unwrap();
         if revision.is_some_and(|wanted| wanted != format!("revision_number={now}")) {
             return error(412, "RevisionNumberConstraintFailed");
         }
         let mut port = self.ports[index].clone();
-        port.as_object_mut().unwrap().extend(change["port"].as_object().unwrap().clone());
+        port.as_object_mut()
+            .unwrap()
+            .extend(change["port"].as_object().unwrap().clone());
         port["revision_number"] = json!(now + 1);
         self.ports[index] = bound(port);
         if self.faults.lose_updated > 0 {
@@ -177,7 +214,9 @@ impl State {
             request.url.query_pairs().all(|(name, value)| match name.as_ref() {
                 "fields" | "limit" | "sort_key" | "sort_dir" | "marker" => true,
                 "tags" => value.split(',').all(|tag| {
-                    port["tags"].as_array().is_some_and(|tags| tags.iter().any(|found| *found == tag))
+                    port["tags"]
+                        .as_array()
+                        .is_some_and(|tags| tags.iter().any(|found| *found == tag))
                 }),
                 _ => port[name.as_ref()] == value.as_ref(),
             })
@@ -207,8 +246,16 @@ impl Respond for Respondent {
         let mut state = self.0.lock().unwrap();
         state.requests.push(format!("{} {path}", request.method));
         let body = || serde_json::from_slice::<Value>(&request.body).unwrap();
-        let revision = request.headers.get("if-match").map(|value| value.to_str().unwrap().to_owned());
-        let rest = path.split("/v2.0/ports").nth(1).unwrap_or_default().trim_matches('/').to_owned();
+        let revision = request
+            .headers
+            .get("if-match")
+            .map(|value| value.to_str().unwrap().to_owned());
+        let rest = path
+            .split("/v2.0/ports")
+            .nth(1)
+            .unwrap_or_default()
+            .trim_matches('/')
+            .to_owned();
         match (request.method.as_str(), rest.as_str()) {
             ("POST", "") => state.post(&body()),
             ("GET", "") => state.list(request),
@@ -236,16 +283,19 @@ impl Respond for Respondent {
 
 impl Respondent {
     fn token(&self) -> ResponseTemplate {
-        let endpoint = |url: String| json!([{"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": url}]);
-        ResponseTemplate::new(201).insert_header("X-Subject-Token", "token").set_body_json(json!({"token": {
-            "expires_at": "2999-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z",
-            "methods": ["password"], "audit_ids": ["a"],
-            "user": {"id": "service", "name": "stackube", "domain": {"id": "default", "name": "Default"}},
-            "project": {"id": "own", "name": "stackube", "domain": {"id": "default", "name": "Default"}},
-            "roles": [{"id": "admin", "name": "admin"}], "is_domain": false,
-            "catalog": [
-                {"type": "identity", "name": "keystone", "id": "1", "endpoints": endpoint(self.1.clone())},
-                {"type": "network", "name": "neutron", "id": "2", "endpoints": endpoint(self.1.clone())}],
-        }}))
+        let endpoint =
+            |url: String| json!([{"id": "e", "interface": "public", "region": "r", "region_id": "r", "url": url}]);
+        ResponseTemplate::new(201)
+            .insert_header("X-Subject-Token", "token")
+            .set_body_json(json!({"token": {
+                "expires_at": "2999-01-01T00:00:00.000000Z", "issued_at": "2026-01-01T00:00:00.000000Z",
+                "methods": ["password"], "audit_ids": ["a"],
+                "user": {"id": "service", "name": "stackube", "domain": {"id": "default", "name": "Default"}},
+                "project": {"id": "own", "name": "stackube", "domain": {"id": "default", "name": "Default"}},
+                "roles": [{"id": "admin", "name": "admin"}], "is_domain": false,
+                "catalog": [
+                    {"type": "identity", "name": "keystone", "id": "1", "endpoints": endpoint(self.1.clone())},
+                    {"type": "network", "name": "neutron", "id": "2", "endpoints": endpoint(self.1.clone())}],
+            }}))
     }
 }

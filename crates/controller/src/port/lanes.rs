@@ -20,7 +20,10 @@ pub(crate) struct Lanes {
 impl Lanes {
     /// Lanes of `width` places.
     pub(crate) fn new(width: usize) -> Self {
-        Self { width: width.max(1), lanes: Mutex::default() }
+        Self {
+            width: width.max(1),
+            lanes: Mutex::default(),
+        }
     }
 
     /// Waits for a place in the lane of `project`, first come first served. `None` never happens: lanes are not closed.
@@ -31,14 +34,20 @@ impl Lanes {
     /// A place that leaves at least one other free: for work that must not delay a pod.
     pub(crate) fn enter_if_idle(&self, project: &ProjectId) -> Option<OwnedSemaphorePermit> {
         let lane = self.lane(project);
-        (lane.available_permits() == self.width).then(|| lane.try_acquire_owned().ok()).flatten()
+        (lane.available_permits() == self.width)
+            .then(|| lane.try_acquire_owned().ok())
+            .flatten()
     }
 
     fn lane(&self, project: &ProjectId) -> Arc<Semaphore> {
         let mut lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         // A lane that nobody is in or waits for is as good as none.
         lanes.retain(|_, lane| Arc::strong_count(lane) > 1);
-        Arc::clone(lanes.entry(project.clone()).or_insert_with(|| Arc::new(Semaphore::new(self.width))))
+        Arc::clone(
+            lanes
+                .entry(project.clone())
+                .or_insert_with(|| Arc::new(Semaphore::new(self.width))),
+        )
     }
 }
 

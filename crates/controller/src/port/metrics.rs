@@ -70,11 +70,27 @@ impl Metrics {
         };
         let text = "Time from the controller seeing a pod bound to a node until its Port is ready";
         registry.register_with_unit("port_ready", text, Unit::Seconds, metrics.ready.clone());
-        registry.register("pool_claims", "Pods served by the port pool, or not", metrics.claims.clone());
+        registry.register(
+            "pool_claims",
+            "Pods served by the port pool, or not",
+            metrics.claims.clone(),
+        );
         registry.register("pool_ports", "Ports in the pool", metrics.spare.clone());
-        registry.register("addresses", "Pod addresses held, or resting after use", metrics.addresses.clone());
-        registry.register("port_errors", "Reconciles of Ports that stopped, by reason", metrics.errors.clone());
-        registry.register("strays", "Objects in OpenStack that belong to nothing in Kubernetes", metrics.strays.clone());
+        registry.register(
+            "addresses",
+            "Pod addresses held, or resting after use",
+            metrics.addresses.clone(),
+        );
+        registry.register(
+            "port_errors",
+            "Reconciles of Ports that stopped, by reason",
+            metrics.errors.clone(),
+        );
+        registry.register(
+            "strays",
+            "Objects in OpenStack that belong to nothing in Kubernetes",
+            metrics.strays.clone(),
+        );
         metrics
     }
 
@@ -110,6 +126,8 @@ impl Metrics {
 
     /// So many strays of a kind exist.
     pub(crate) fn strays(&self, kind: &'static str, found: usize) {
-        self.strays.get_or_create(&KindLabels { kind }).set(i64::try_from(found).unwrap_or(i64::MAX));
+        self.strays
+            .get_or_create(&KindLabels { kind })
+            .set(i64::try_from(found).unwrap_or(i64::MAX));
     }
 }

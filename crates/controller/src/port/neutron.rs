@@ -51,7 +51,10 @@ pub(crate) fn create_request(identity: &Identity, target: &Target, chassis: &str
         name: identity.name.clone(),
         description: identity.uid.clone(),
         tags: identity.tags(),
-        fixed_ips: vec![FixedIpRequest { subnet_id: target.subnet.clone(), ip_address: Some(IpAddr::V4(ip)) }],
+        fixed_ips: vec![FixedIpRequest {
+            subnet_id: target.subnet.clone(),
+            ip_address: Some(IpAddr::V4(ip)),
+        }],
         security_groups: vec![target.group.clone()],
         device_owner: DEVICE_OWNER.to_owned(),
         device_id: identity.uid.clone(),
@@ -93,23 +96,25 @@ pub(super) enum Settlement {
 /// Members of a project can write tags, descriptions and devices of its ports, so none of these proves anything by itself: the
 /// project and the network must be exactly the pod's own. A tenant that forges all of it within its own network adopts its own
 /// port.
-pub(super) fn settle(
-    mut found: Vec<NeutronPort>,
-    identity: &Identity,
-    target: &Target,
-    chassis: &str,
-) -> Settlement {
+pub(super) fn settle(mut found: Vec<NeutronPort>, identity: &Identity, target: &Target, chassis: &str) -> Settlement {
     found.retain(|port| belongs(port, identity, target));
     match found.pop() {
         None => Settlement::Make,
         Some(port) if found.is_empty() => match address(&port, target) {
             Some(ip) => {
                 let change = differences(&port, identity, target, chassis, ip).map(Box::new);
-                Settlement::Use { port: Box::new(port), ip, change }
+                Settlement::Use {
+                    port: Box::new(port),
+                    ip,
+                    change,
+                }
             }
             None => {
                 let why = format!("it has not exactly one address of {}", target.range.range());
-                Settlement::Discard { port: Box::new(port), why }
+                Settlement::Discard {
+                    port: Box::new(port),
+                    why,
+                }
             }
         },
         Some(last) => {
@@ -184,7 +189,10 @@ fn is_empty(change: &UpdatePort) -> bool {
 pub(crate) fn binding_problem(port: &NeutronPort, chassis: &str) -> Option<String> {
     let host = port.binding_host_id.as_deref().unwrap_or_default();
     if host != chassis {
-        return Some(format!("Neutron port {} is bound to host {host:?} instead of {chassis:?}", port.id));
+        return Some(format!(
+            "Neutron port {} is bound to host {host:?} instead of {chassis:?}",
+            port.id
+        ));
     }
     match &port.binding_vif_type {
         Some(BindingVifType::Ovs | BindingVifType::Other(_)) => None,

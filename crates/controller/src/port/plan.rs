@@ -53,15 +53,24 @@ pub(super) fn plan(port: &Port, facts: &Facts) -> Plan {
         return Plan::Release;
     }
     let status = port.status.clone().unwrap_or_default();
-    let refused = port.annotations().get(ADDRESS_REFUSED_ANNOTATION).filter(|_| !facts.port_is_cleared);
+    let refused = port
+        .annotations()
+        .get(ADDRESS_REFUSED_ANNOTATION)
+        .filter(|_| !facts.port_is_cleared);
     match refused {
         Some(refused) if status.ip.as_ref() == Some(refused) => {
-            return Plan::GiveAnother { refused: refused.clone() };
+            return Plan::GiveAnother {
+                refused: refused.clone(),
+            };
         }
         Some(_) => return Plan::DropRefusal,
         None => {}
     }
-    if is_complete(&status) { Plan::Keep } else { plan_provision(port, facts) }
+    if is_complete(&status) {
+        Plan::Keep
+    } else {
+        plan_provision(port, facts)
+    }
 }
 
 /// Whether a node can plug the pod in with what the status says.
@@ -81,7 +90,10 @@ fn plan_provision(port: &Port, facts: &Facts) -> Plan {
     let target = match &facts.net {
         Net::Missing => {
             let (namespace, name) = (&port.spec.network_namespace, &port.spec.network_name);
-            return wait("NetworkNotReady", format!("network {namespace}/{name} does not exist yet"));
+            return wait(
+                "NetworkNotReady",
+                format!("network {namespace}/{name} does not exist yet"),
+            );
         }
         Net::Unusable(why) => return wait("NetworkNotReady", why.clone()),
         Net::Active(target) => target.clone(),
@@ -92,7 +104,10 @@ fn plan_provision(port: &Port, facts: &Facts) -> Plan {
             "ChassisUnknown",
             format!("node {node} has not announced its OVN chassis: check that the kubestack daemon runs there"),
         ),
-        Node::Chassis(chassis) => Plan::Provide { target, chassis: chassis.clone() },
+        Node::Chassis(chassis) => Plan::Provide {
+            target,
+            chassis: chassis.clone(),
+        },
     }
 }
 
@@ -107,11 +122,18 @@ fn plan_deletion(port: &Port, facts: &Facts) -> Plan {
             Node::Gone => Plan::DisownNode,
             Node::Unannounced | Node::Chassis(_) => Plan::Wait {
                 reason: TEARING_DOWN,
-                message: format!("node {} has not taken the pod's interface down yet", port.spec.node_name),
+                message: format!(
+                    "node {} has not taken the pod's interface down yet",
+                    port.spec.node_name
+                ),
             },
         };
     }
-    if has(CONTROLLER_FINALIZER) { Plan::Remove } else { Plan::Nothing }
+    if has(CONTROLLER_FINALIZER) {
+        Plan::Remove
+    } else {
+        Plan::Nothing
+    }
 }
 
 #[cfg(test)]
@@ -125,7 +147,10 @@ mod tests {
 
     fn target() -> Target {
         Target {
-            key: NetworkKey { namespace: "test".into(), name: "test".into() },
+            key: NetworkKey {
+                namespace: "test".into(),
+                name: "test".into(),
+            },
             project: "project".parse().unwrap(),
             network: "network".parse().unwrap(),
             subnet: "subnet".parse().unwrap(),
@@ -146,7 +171,10 @@ mod tests {
     }
 
     fn provide() -> Plan {
-        Plan::Provide { target: Box::new(target()), chassis: "n1.example".into() }
+        Plan::Provide {
+            target: Box::new(target()),
+            chassis: "n1.example".into(),
+        }
     }
 
     fn port(metadata: &Value, status: &Value) -> Port {
@@ -177,7 +205,12 @@ mod tests {
     }
 
     fn gone() -> Facts {
-        Facts { pod_is_live: false, node: Node::Gone, net: Net::Missing, ..good() }
+        Facts {
+            pod_is_live: false,
+            node: Node::Gone,
+            net: Net::Missing,
+            ..good()
+        }
     }
 
     #[rstest]

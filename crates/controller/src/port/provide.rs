@@ -31,8 +31,10 @@ const FULL: Duration = Duration::from_secs(15);
 
 /// Gives the Port a bound Neutron port and says so in its status.
 pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chassis: &str) -> Result<(), Stop> {
-    let (session, identity) =
-        (shared.context.cloud.service(), Identity::of(port, &shared.context.identity.cluster));
+    let (session, identity) = (
+        shared.context.cloud.service(),
+        Identity::of(port, &shared.context.identity.cluster),
+    );
     let attempt = Attempt {
         book: &shared.book,
         pool: &shared.pool,
@@ -82,7 +84,11 @@ struct Attempt<'a> {
 
 impl Attempt<'_> {
     async fn neutron_port(&self) -> Result<(NeutronPort, Ipv4Addr), Stop> {
-        let mut found = if self.fresh.is_first_try(&self.identity.uid) { vec![] } else { self.find().await? };
+        let mut found = if self.fresh.is_first_try(&self.identity.uid) {
+            vec![]
+        } else {
+            self.find().await?
+        };
         for _ in 0..PICKS {
             match settle(found, self.identity, self.target, self.chassis) {
                 Settlement::Use { port, ip, change } => {
@@ -100,7 +106,10 @@ impl Attempt<'_> {
             }
             found = self.find().await?;
         }
-        let message = format!("no address of {} could be had in {PICKS} tries", self.target.range.range());
+        let message = format!(
+            "no address of {} could be had in {PICKS} tries",
+            self.target.range.range()
+        );
         Err(Stop::waiting("AddressConflict", message, LOOK_AGAIN))
     }
 
@@ -160,7 +169,8 @@ impl Attempt<'_> {
     }
 
     fn reserve(&self) -> Result<Ipv4Addr, Exhausted> {
-        self.book.reserve(&self.holder, &self.place, &self.target.range, rand::random())
+        self.book
+            .reserve(&self.holder, &self.place, &self.target.range, rand::random())
     }
 
     async fn claim(&self) -> Result<Option<(NeutronPort, Ipv4Addr)>, Stop> {
@@ -191,7 +201,11 @@ impl Attempt<'_> {
         }
         self.book.cancel(&self.holder);
         if error.is_quota() {
-            if self.pool.yield_quota(self.book, self.session, &self.target.project).await? {
+            if self
+                .pool
+                .yield_quota(self.book, self.session, &self.target.project)
+                .await?
+            {
                 return Ok(None);
             }
             let sentence = Stop::from(error).sentence();
@@ -203,16 +217,22 @@ impl Attempt<'_> {
 
     /// Notes which addresses of the network others have: the router, ports that a tenant made, an adopted network's.
     async fn learn_addresses(&self, conflicting: Ipv4Addr) -> Result<(), Stop> {
-        let filter = PortFilter { network_id: Some(self.target.network.clone()), ..PortFilter::default() };
+        let filter = PortFilter {
+            network_id: Some(self.target.network.clone()),
+            ..PortFilter::default()
+        };
         let ports = self.session.list_ports_all_projects(&filter).await?;
         let others = ports.iter().filter(|port| port.device_id != self.identity.uid);
-        let addresses = others.flat_map(|port| &port.fixed_ips).filter_map(|fixed| match fixed.ip_address {
-            IpAddr::V4(ip) => Some(ip),
-            IpAddr::V6(_) => None,
-        });
+        let addresses = others
+            .flat_map(|port| &port.fixed_ips)
+            .filter_map(|fixed| match fixed.ip_address {
+                IpAddr::V4(ip) => Some(ip),
+                IpAddr::V6(_) => None,
+            });
         let ours = ports.iter().any(|port| port.device_id == self.identity.uid);
         let conflicting = (!ours).then_some(conflicting);
-        self.book.foreign(&self.target.key, addresses.chain(conflicting), FOREIGN);
+        self.book
+            .foreign(&self.target.key, addresses.chain(conflicting), FOREIGN);
         Ok(())
     }
 
@@ -233,7 +253,8 @@ impl Attempt<'_> {
 
     fn ambiguous(&self, ids: &[String]) -> Stop {
         let ids = ids.join(", ");
-        let message = format!("several Neutron ports claim to be this pod's and none was chosen: delete all but one of {ids}");
+        let message =
+            format!("several Neutron ports claim to be this pod's and none was chosen: delete all but one of {ids}");
         Stop::refused("PortAmbiguous", message)
     }
 

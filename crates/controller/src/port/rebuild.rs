@@ -55,10 +55,17 @@ async fn list(context: &Context) -> Result<Vec<Port>, kube::Error> {
 /// Also of Ports that are being deleted: the node may still have their sandboxes.
 fn fill(book: &AddressBook, ports: &[Port]) {
     for port in ports {
-        let ip = port.status.as_ref().and_then(|status| status.ip.as_deref()?.parse().ok());
+        let ip = port
+            .status
+            .as_ref()
+            .and_then(|status| status.ip.as_deref()?.parse().ok());
         let Some(ip) = ip else { continue };
         if let Some(taken) = book.observe(&Holder::Pod(port.name_any()), &place(port), ip) {
-            warn!(port = port.name_any(), node = port.spec.node_name, "two Ports of a node have one address: {taken}");
+            warn!(
+                port = port.name_any(),
+                node = port.spec.node_name,
+                "two Ports of a node have one address: {taken}"
+            );
         }
     }
 }
@@ -88,8 +95,15 @@ mod tests {
     #[test]
     fn every_address_of_every_tenant_counts_also_of_ports_that_are_going() {
         let book = AddressBook::new(Duration::from_secs(60));
-        let subnet =
-            Subnet::new("10.0.0.0/29", None, &AddressRules { longest_prefix: 29, reserved: vec![] }).unwrap();
+        let subnet = Subnet::new(
+            "10.0.0.0/29",
+            None,
+            &AddressRules {
+                longest_prefix: 29,
+                reserved: vec![],
+            },
+        )
+        .unwrap();
         fill(
             &book,
             &[
@@ -100,7 +114,10 @@ mod tests {
                 port("u-5", "a", Some("10.0.0.5"), false),
             ],
         );
-        let place = Place { node: "n1".into(), network: place(&port("u-9", "d", None, false)).network };
+        let place = Place {
+            node: "n1".into(),
+            network: place(&port("u-9", "d", None, false)).network,
+        };
         let new = Holder::Pod("u-9".into());
         assert_eq!(book.reserve(&new, &place, &subnet, 0), Ok("10.0.0.6".parse().unwrap()));
         assert!(book.reserve(&Holder::Pod("u-10".into()), &place, &subnet, 0).is_err());

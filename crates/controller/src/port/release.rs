@@ -24,8 +24,14 @@ pub(super) async fn take_back(shared: &Shared, port: &Port, refused: &str) -> Re
         shared.context.cloud.service().delete_port(&id).await?;
     }
     shared.book.refuse(&Holder::Pod(port.name_any()));
-    let message = format!("node {} has address {refused} in use already: choosing another", port.spec.node_name);
-    let cleared = PortStatus { message: Some(message), ..PortStatus::default() };
+    let message = format!(
+        "node {} has address {refused} in use already: choosing another",
+        port.spec.node_name
+    );
+    let cleared = PortStatus {
+        message: Some(message),
+        ..PortStatus::default()
+    };
     let cleared = status::publish(shared, port, &cleared).await?;
     set_annotation(shared, &cleared, &Value::Null).await.map_err(Stop::from)
 }
@@ -39,15 +45,26 @@ pub(super) async fn drop_refusal(shared: &Shared, port: &Port) -> Result<(), Sto
 async fn set_annotation(shared: &Shared, port: &Port, value: &Value) -> Result<Port, kube::Error> {
     let mut patch = json!({"metadata": {"resourceVersion": port.resource_version(), "annotations": {}}});
     patch["metadata"]["annotations"][ADDRESS_REFUSED_ANNOTATION] = value.clone();
-    api(&shared.context, port).patch(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await
+    api(&shared.context, port)
+        .patch(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
 }
 
 /// Removes the finalizer of a node that is gone; [`super::plan`] says why that is safe.
 pub(super) async fn disown_node(shared: &Shared, port: &Port) -> Result<(), Stop> {
-    let rest: Vec<_> = port.finalizers().iter().filter(|name| *name != NODE_FINALIZER).collect();
+    let rest: Vec<_> = port
+        .finalizers()
+        .iter()
+        .filter(|name| *name != NODE_FINALIZER)
+        .collect();
     let patch = json!({"metadata": {"finalizers": rest, "resourceVersion": port.resource_version()}});
-    api(&shared.context, port).patch(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await?;
-    info!(node = port.spec.node_name, "the node is gone: its finalizer was removed for it");
+    api(&shared.context, port)
+        .patch(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await?;
+    info!(
+        node = port.spec.node_name,
+        "the node is gone: its finalizer was removed for it"
+    );
     Ok(())
 }
 
@@ -66,7 +83,10 @@ pub(super) async fn remove(shared: &Shared, port: &Port, facts: &Facts) -> Resul
         // What was made without having been written into the status. Here several are no ambiguity: all of them say that they
         // are for this pod alone, and it is gone.
         let identity = Identity::of(port, &shared.context.identity.cluster);
-        let filter = PortFilter { device_id: Some(identity.uid.clone()), ..PortFilter::default() };
+        let filter = PortFilter {
+            device_id: Some(identity.uid.clone()),
+            ..PortFilter::default()
+        };
         for found in session.list_ports(project, &filter).await? {
             if is_for(&found, &identity, facts) {
                 session.delete_port(&found.id).await?;
@@ -97,7 +117,11 @@ async fn project(shared: &Shared, port: &Port, facts: &Facts) -> Result<Option<P
         return Ok(Some(target.project.clone()));
     }
     let network = ObjectRef::new(&port.spec.network_name).within(&port.spec.network_namespace);
-    let of_network = shared.context.networks.get(&network).and_then(|network| network.status.clone()?.project_id);
+    let of_network = shared
+        .context
+        .networks
+        .get(&network)
+        .and_then(|network| network.status.clone()?.project_id);
     if let Some(id) = of_network {
         return Ok(id.parse().ok());
     }

@@ -14,7 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use stackube_api::{Network, Port};
 use tokio_util::sync::CancellationToken;
 
-use super::shared::{Fresh, REST, Shared};
+use super::shared::{Fresh, REST, Shared, Told};
 use super::{AddressBook, drift, lanes::Lanes, rebuild};
 use crate::context::Context;
 use crate::pool::{self, Pool};
@@ -43,6 +43,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         pods,
         nodes,
         fresh: Fresh::default(),
+        told: Told::default(),
         metrics: context.metrics.ports().clone(),
         wake_pod,
         wake_port: wake_port.clone(),
@@ -56,9 +57,13 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let port_controller = port_controller(&context.kube, port_writer, node_writer).reconcile_on(ports_to_wake);
     let (for_pods, for_ports) = (Arc::clone(&shared), Arc::clone(&shared));
     tokio::join!(
-        drive(pod_controller, Arc::clone(&context), shutdown.clone(), "pod", move |pod, _| {
-            pod::reconcile(pod, Arc::clone(&for_pods))
-        }),
+        drive(
+            pod_controller,
+            Arc::clone(&context),
+            shutdown.clone(),
+            "pod",
+            move |pod, _| { pod::reconcile(pod, Arc::clone(&for_pods)) }
+        ),
         drive(port_controller, context, shutdown.clone(), "port", move |port, _| {
             super::reconcile(port, Arc::clone(&for_ports))
         }),
@@ -78,30 +83,39 @@ fn port_controller(
 ) -> Controller<Port> {
     let reader = ports.as_reader();
     let (of_node, of_network) = (reader.clone(), reader.clone());
-    let what_matters = predicates::generation.combine(predicates::finalizers).combine(predicates::annotations);
+    let what_matters = predicates::generation
+        .combine(predicates::finalizers)
+        .combine(predicates::annotations);
     let changes = watcher(Api::<Port>::all(client.clone()), watcher::Config::default())
         .default_backoff()
         .reflect(ports)
         .applied_objects()
         .predicate_filter(what_matters, PredicateConfig::default());
-    let announced = watcher(Api::<PartialObjectMeta<Node>>::all(client.clone()), watcher::Config::default())
-        .default_backoff()
-        .modify(|node| node.metadata.managed_fields = None)
-        .reflect(nodes)
-        .touched_objects()
-        .predicate_filter(predicates::annotations, PredicateConfig::default());
+    let announced = watcher(
+        Api::<PartialObjectMeta<Node>>::all(client.clone()),
+        watcher::Config::default(),
+    )
+    .default_backoff()
+    .modify(|node| node.metadata.managed_fields = None)
+    .reflect(nodes)
+    .touched_objects()
+    .predicate_filter(predicates::annotations, PredicateConfig::default());
     // Unbounded: a Port that waits for its project's lane holds no place that another project needs (see Lanes).
     Controller::for_stream(changes, reader)
         .with_config(Config::default().concurrency(0))
         .watches_stream(announced, move |node| {
             unfinished(&of_node, |port| port.spec.node_name == node.name_any())
         })
-        .watches(Api::<Network>::all(client.clone()), watcher::Config::default(), move |network| {
-            let namespace = network.namespace().unwrap_or_default();
-            unfinished(&of_network, |port| {
-                port.spec.network_name == network.name_any() && port.spec.network_namespace == namespace
-            })
-        })
+        .watches(
+            Api::<Network>::all(client.clone()),
+            watcher::Config::default(),
+            move |network| {
+                let namespace = network.namespace().unwrap_or_default();
+                unfinished(&of_network, |port| {
+                    port.spec.network_name == network.name_any() && port.spec.network_namespace == namespace
+                })
+            },
+        )
 }
 
 /// The Ports that wait for something.
@@ -139,7 +153,11 @@ mod tests {
             uid: Some("u-1".into()),
             ..ObjectMeta::default()
         };
-        let port = pod::port_ref(&Pod { metadata, ..Pod::default() }).unwrap();
+        let port = pod::port_ref(&Pod {
+            metadata,
+            ..Pod::default()
+        })
+        .unwrap();
         assert_eq!((port.name.as_str(), port.namespace.as_deref()), ("u-1", Some("test")));
     }
 }

@@ -17,6 +17,9 @@ use crate::pool::Pool;
 /// How long an address rests after use (N6 of the design's findings: at least this).
 pub(super) const REST: Duration = Duration::from_secs(60);
 
+/// How often an Event repeats what has not changed.
+const REMIND: Duration = Duration::from_secs(60);
+
 /// See the module.
 pub(crate) struct Shared {
     /// What all reconcilers share.
@@ -35,6 +38,8 @@ pub(crate) struct Shared {
     pub(crate) nodes: Store<PartialObjectMeta<Node>>,
     /// Ports that this process made, before their first reconcile has succeeded.
     pub(crate) fresh: Fresh,
+    /// What Events have said.
+    pub(crate) told: Told,
     /// Numbers.
     pub(crate) metrics: Metrics,
     /// Asks for a look at a Pod, whose Port is gone.
@@ -56,12 +61,20 @@ struct Birth {
 impl Fresh {
     /// This process has made the Port.
     pub(crate) fn made(&self, uid: &str) {
-        self.lock().insert(uid.to_owned(), Birth { at: Instant::now(), tried: false });
+        self.lock().insert(
+            uid.to_owned(),
+            Birth {
+                at: Instant::now(),
+                tried: false,
+            },
+        );
     }
 
     /// True once for a Port that this process has made: nobody can have made its Neutron port yet, so looking is needless.
     pub(super) fn is_first_try(&self, uid: &str) -> bool {
-        self.lock().get_mut(uid).is_some_and(|birth| !std::mem::replace(&mut birth.tried, true))
+        self.lock()
+            .get_mut(uid)
+            .is_some_and(|birth| !std::mem::replace(&mut birth.tried, true))
     }
 
     /// The Port is ready or gone; answers with its age if this process made it.
@@ -71,6 +84,23 @@ impl Fresh {
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Birth>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the Events of each pod have said last, so that a message which differs in a request's ID only is not one more Event.
+#[derive(Debug, Default)]
+pub(crate) struct Told(Mutex<HashMap<String, (&'static str, Instant)>>);
+
+impl Told {
+    /// Whether `reason` is news about the pod with this UID: another one than before, or not said for [`REMIND`].
+    pub(crate) fn is_news(&self, uid: &str, reason: &'static str, now: Instant) -> bool {
+        let mut told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        told.retain(|_, (_, at)| now < *at + REMIND);
+        let known = told.get(uid).is_some_and(|(last, _)| *last == reason);
+        if !known {
+            told.insert(uid.to_owned(), (reason, now));
+        }
+        !known
     }
 }
 
@@ -87,5 +117,15 @@ mod tests {
         assert!(!fresh.is_first_try("new"));
         assert!(fresh.ended("new").is_some());
         assert!(fresh.ended("new").is_none());
+    }
+
+    #[test]
+    fn an_event_repeats_itself_after_a_while_only() {
+        let (told, now) = (Told::default(), Instant::now());
+        assert!(told.is_news("u-1", "QuotaExceeded", now));
+        assert!(!told.is_news("u-1", "QuotaExceeded", now + REMIND / 2));
+        assert!(told.is_news("u-2", "QuotaExceeded", now));
+        assert!(told.is_news("u-1", "BindingFailed", now + REMIND / 2));
+        assert!(told.is_news("u-1", "BindingFailed", now + REMIND * 2));
     }
 }

@@ -1,12 +1,13 @@
 //! What a Port says about itself, and what its pod's Events say.
 
+use std::net::Ipv4Addr;
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use stackube_api::{Port, PortStatus};
-use std::net::Ipv4Addr;
-
 use stackube_openstack::network::Port as NeutronPort;
 
 use super::dereference::Target;
@@ -39,25 +40,42 @@ pub(super) async fn publish(shared: &Shared, port: &Port, status: &PortStatus) -
     let mut version = port.resource_version();
     for _ in 0..WRITES {
         let patch = json!({"metadata": {"resourceVersion": version}, "status": whole(status)?});
-        match api.patch_status(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api
+            .patch_status(&port.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
             Ok(written) => return Ok(written),
             Err(kube::Error::Api(answer)) if answer.is_conflict() => version = reread(&api, port, status).await?,
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Stop::waiting("PortChanging", "the Port is changed faster than it can be written", super::LOOK_AGAIN))
+    Err(Stop::waiting(
+        "PortChanging",
+        "the Port is changed faster than it can be written",
+        super::LOOK_AGAIN,
+    ))
 }
 
 /// The Port's present version, if `status` may still be written.
 async fn reread(api: &Api<Port>, port: &Port, status: &PortStatus) -> Result<Option<String>, Stop> {
-    let overtaken = || Stop::waiting("PortChanged", "the Port has changed meanwhile", std::time::Duration::from_secs(1));
+    let overtaken = || {
+        Stop::waiting(
+            "PortChanged",
+            "the Port has changed meanwhile",
+            std::time::Duration::from_secs(1),
+        )
+    };
     let now = api.get(&port.name_any()).await?;
     let assigned = now.status.as_ref().and_then(|status| status.port_id.as_ref());
     let expected = port.status.as_ref().and_then(|status| status.port_id.as_ref());
     let may_write = now.uid() == port.uid()
         && now.metadata.deletion_timestamp.is_none()
         && (assigned == expected || assigned == status.port_id.as_ref());
-    if may_write { Ok(now.resource_version()) } else { Err(overtaken()) }
+    if may_write {
+        Ok(now.resource_version())
+    } else {
+        Err(overtaken())
+    }
 }
 
 /// A merge patch that leaves nothing of an older status: every field that is not set is removed.
@@ -79,15 +97,23 @@ pub(super) async fn explain(shared: &Shared, port: &Port, stop: &Stop) {
         return;
     }
     let old = port.status.clone().unwrap_or_default();
-    let new = PortStatus { message: Some(cut(stop.sentence())), ..old.clone() };
+    let new = PortStatus {
+        message: Some(cut(stop.sentence())),
+        ..old.clone()
+    };
     if (old.ready && port.metadata.deletion_timestamp.is_none()) || old.message == new.message {
         return;
     }
     if let Err(error) = status::write(&api(&shared.context, port), port, &old, &new).await {
         tracing::warn!("the Port's message could not be written: {error}");
     }
-    if stop.reason() != TEARING_DOWN {
-        shared.context.events.warning(&pod_of(port), "ProvidePort", stop.reason(), stop.sentence()).await;
+    let is_news = || shared.told.is_news(&port.spec.pod_uid, stop.reason(), Instant::now());
+    if stop.reason() != TEARING_DOWN && is_news() {
+        shared
+            .context
+            .events
+            .warning(&pod_of(port), "ProvidePort", stop.reason(), stop.sentence())
+            .await;
     }
 }
 
@@ -99,13 +125,20 @@ pub(super) fn pod_of(port: &Port) -> Pod {
         uid: Some(port.spec.pod_uid.clone()),
         ..ObjectMeta::default()
     };
-    Pod { metadata, ..Pod::default() }
+    Pod {
+        metadata,
+        ..Pod::default()
+    }
 }
 
 /// The limit of the CRD's field, in characters.
 fn cut(message: String) -> String {
     const MAX: usize = 4096;
-    if message.chars().count() <= MAX { message } else { message.chars().take(MAX).collect() }
+    if message.chars().count() <= MAX {
+        message
+    } else {
+        message.chars().take(MAX).collect()
+    }
 }
 
 #[cfg(test)]
@@ -126,7 +159,11 @@ mod tests {
         };
         let patch = whole(&PortStatus::default()).unwrap();
         let names = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
-        assert_eq!(names(&patch), names(&serde_json::to_value(&full).unwrap()), "a new field must be cleared as well");
+        assert_eq!(
+            names(&patch),
+            names(&serde_json::to_value(&full).unwrap()),
+            "a new field must be cleared as well"
+        );
         assert_eq!(patch["ip"], Value::Null);
         assert_eq!(whole(&full).unwrap(), serde_json::to_value(&full).unwrap());
     }

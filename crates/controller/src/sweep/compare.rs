@@ -17,8 +17,15 @@ pub(super) enum Kind {
 
 impl Kind {
     /// In the order in which they can be deleted.
-    pub(super) const ALL: [Self; 7] =
-        [Self::Port, Self::Router, Self::Subnet, Self::Network, Self::SecurityGroup, Self::User, Self::Project];
+    pub(super) const ALL: [Self; 7] = [
+        Self::Port,
+        Self::Router,
+        Self::Subnet,
+        Self::Network,
+        Self::SecurityGroup,
+        Self::User,
+        Self::Project,
+    ];
 
     /// The label in metrics.
     pub(super) fn as_str(self) -> &'static str {
@@ -78,7 +85,13 @@ pub(super) struct Stray {
 
 impl fmt::Display for Stray {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} ({:?})", self.kind.as_str().replace('_', " "), self.id, self.name)?;
+        write!(
+            f,
+            "{} {} ({:?})",
+            self.kind.as_str().replace('_', " "),
+            self.id,
+            self.name
+        )?;
         match &self.project {
             Some(project) if self.kind != Kind::Project => write!(f, " of project {project}"),
             _ => Ok(()),
@@ -89,20 +102,26 @@ impl fmt::Display for Stray {
 /// The strays among `found`.
 pub(super) fn strays(found: &[Found], live: &Live) -> Vec<Stray> {
     // Keystone lets only administrators write tags and descriptions: what is tagged there was made by us.
-    let tagged: HashSet<&str> =
-        found.iter().filter(|object| object.kind == Kind::Project).map(|object| object.id.as_str()).collect();
+    let tagged: HashSet<&str> = found
+        .iter()
+        .filter(|object| object.kind == Kind::Project)
+        .map(|object| object.id.as_str())
+        .collect();
     let is_ours = |object: &Found| match (&object.project, object.kind) {
         (_, Kind::User | Kind::Project) => true,
         (Some(project), _) => live.projects.contains(project) || tagged.contains(project.as_str()),
         (None, _) => false,
     };
-    let strays = found.iter().filter(|object| !belongs(object, live)).map(|object| Stray {
-        kind: object.kind,
-        id: object.id.clone(),
-        name: object.name.clone(),
-        project: object.project.clone(),
-        is_provably_ours: is_ours(object),
-    });
+    let strays = found
+        .iter()
+        .filter(|object| !belongs(object, live))
+        .map(|object| Stray {
+            kind: object.kind,
+            id: object.id.clone(),
+            name: object.name.clone(),
+            project: object.project.clone(),
+            is_provably_ours: is_ours(object),
+        });
     strays.collect()
 }
 
@@ -111,7 +130,11 @@ fn belongs(object: &Found, live: &Live) -> bool {
     match object.kind {
         Kind::Port if object.is_spare && object.owner.is_none() => {
             // The pool itself looks after these.
-            object.project.clone().zip(object.network.clone()).is_some_and(|at| live.used.contains(&at))
+            object
+                .project
+                .clone()
+                .zip(object.network.clone())
+                .is_some_and(|at| live.used.contains(&at))
         }
         Kind::Port => match live.pods.get(owner) {
             // Not written yet: it may be this one.
@@ -155,7 +178,11 @@ mod tests {
     }
 
     fn spare(network: &str, owner: Option<&str>) -> Found {
-        Found { is_spare: true, network: Some(network.into()), ..found(Kind::Port, "port", owner) }
+        Found {
+            is_spare: true,
+            network: Some(network.into()),
+            ..found(Kind::Port, "port", owner)
+        }
     }
 
     #[rstest]
@@ -187,9 +214,22 @@ mod tests {
     #[case::no_project(None, false)]
     #[case::project_of_a_deleted_tenant(Some("dead"), true)]
     fn only_what_is_in_our_projects_is_ours(#[case] project: Option<&str>, #[case] ours: bool) {
-        let port = Found { project: project.map(Into::into), ..found(Kind::Port, "x", Some("gone")) };
-        let dead = Found { project: Some("dead".into()), ..found(Kind::Project, "dead", Some("gone")) };
+        let port = Found {
+            project: project.map(Into::into),
+            ..found(Kind::Port, "x", Some("gone"))
+        };
+        let dead = Found {
+            project: Some("dead".into()),
+            ..found(Kind::Project, "dead", Some("gone"))
+        };
         let strays = strays(&[port, dead], &live());
-        assert_eq!(strays.iter().find(|stray| stray.kind == Kind::Port).unwrap().is_provably_ours, ours);
+        assert_eq!(
+            strays
+                .iter()
+                .find(|stray| stray.kind == Kind::Port)
+                .unwrap()
+                .is_provably_ours,
+            ours
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Deleting strays.
 
 use stackube_openstack::id::InvalidId;
+use stackube_openstack::network::SecurityGroupFilter;
 use stackube_openstack::{Error, Session};
 
 use super::compare::{Kind, Stray};
@@ -61,7 +62,9 @@ async fn project(session: &Session, stray: &Stray) -> Result<(), DeleteError> {
     if owns_something {
         return Err(DeleteError::NotEmpty);
     }
-    for group in session.list_security_groups(&id, &Default::default()).await? {
+    // Neutron makes this group with the first object of a project, and never deletes it.
+    let default = SecurityGroupFilter { name: Some("default".to_owned()), ..SecurityGroupFilter::default() };
+    for group in session.list_security_groups(&id, &default).await? {
         session.delete_security_group(&group.id).await?;
     }
     session.delete_quota(&id).await?;
@@ -74,8 +77,19 @@ mod tests {
 
     #[test]
     fn users_go_before_their_project_and_ports_before_everything() {
-        let stray = |kind| Stray { kind, id: String::new(), name: String::new(), project: None, is_provably_ours: true };
-        let order = in_order(vec![stray(Kind::Project), stray(Kind::Network), stray(Kind::User), stray(Kind::Port)]);
+        let stray = |kind| Stray {
+            kind,
+            id: String::new(),
+            name: String::new(),
+            project: None,
+            is_provably_ours: true,
+        };
+        let order = in_order(vec![
+            stray(Kind::Project),
+            stray(Kind::Network),
+            stray(Kind::User),
+            stray(Kind::Port),
+        ]);
         let kinds: Vec<_> = order.iter().map(|stray| stray.kind).collect();
         assert_eq!(kinds, [Kind::Port, Kind::Network, Kind::User, Kind::Project]);
     }

@@ -38,7 +38,10 @@ impl Memory {
 
     /// How many strays of a kind are confirmed.
     pub(super) fn count(&self, kind: Kind) -> usize {
-        self.0.iter().filter(|((of, _), sighting)| *of == kind && sighting.times >= SIGHTS).count()
+        self.0
+            .iter()
+            .filter(|((of, _), sighting)| *of == kind && sighting.times >= SIGHTS)
+            .count()
     }
 
     /// What has been confirmed, is provably ours, and has been seen for `grace`.
@@ -61,7 +64,13 @@ mod tests {
     const GRACE: Duration = Duration::from_secs(3600);
 
     fn stray(id: &str, is_provably_ours: bool) -> Stray {
-        Stray { kind: Kind::Port, id: id.into(), name: String::new(), project: None, is_provably_ours }
+        Stray {
+            kind: Kind::Port,
+            id: id.into(),
+            name: String::new(),
+            project: None,
+            is_provably_ours,
+        }
     }
 
     #[test]

@@ -20,7 +20,12 @@ pub(super) async fn survey(shared: &Shared) -> Result<Vec<Found>, Error> {
     let session = shared.context.cloud.service();
     let cluster = &shared.context.identity.cluster;
     let tags = vec![cluster_tag(cluster)];
-    let projects = session.list_projects(&ProjectFilter { tags: tags.clone(), ..ProjectFilter::default() }).await?;
+    let projects = session
+        .list_projects(&ProjectFilter {
+            tags: tags.clone(),
+            ..ProjectFilter::default()
+        })
+        .await?;
     let mut found = neutron(&session, tags).await?;
     found.extend(users(&session, &projects, cluster).await?);
     found.extend(projects.into_iter().map(|project| Found {
@@ -32,11 +37,26 @@ pub(super) async fn survey(shared: &Shared) -> Result<Vec<Found>, Error> {
 }
 
 async fn neutron(session: &Session, tags: Vec<String>) -> Result<Vec<Found>, Error> {
-    let ports = PortFilter { tags: tags.clone(), ..PortFilter::default() };
-    let networks = NetworkFilter { tags: tags.clone(), ..NetworkFilter::default() };
-    let subnets = SubnetFilter { tags: tags.clone(), ..SubnetFilter::default() };
-    let routers = RouterFilter { tags: tags.clone(), ..RouterFilter::default() };
-    let groups = SecurityGroupFilter { tags, ..SecurityGroupFilter::default() };
+    let ports = PortFilter {
+        tags: tags.clone(),
+        ..PortFilter::default()
+    };
+    let networks = NetworkFilter {
+        tags: tags.clone(),
+        ..NetworkFilter::default()
+    };
+    let subnets = SubnetFilter {
+        tags: tags.clone(),
+        ..SubnetFilter::default()
+    };
+    let routers = RouterFilter {
+        tags: tags.clone(),
+        ..RouterFilter::default()
+    };
+    let groups = SecurityGroupFilter {
+        tags,
+        ..SecurityGroupFilter::default()
+    };
     let mut found = vec![];
     for port in session.list_ports_all_projects(&ports).await? {
         let is_spare = port.tags.iter().any(|tag| tag == POOL_TAG);
@@ -74,7 +94,10 @@ async fn users(session: &Session, projects: &[Project], cluster: &str) -> Result
         for user in session.list_users(&domain).await? {
             let owner = owner_of_user(user.description.as_deref().unwrap_or_default(), cluster).map(str::to_owned);
             if owner.is_some() {
-                found.push(Found { owner, ..object(Kind::User, user.id.into(), user.name) });
+                found.push(Found {
+                    owner,
+                    ..object(Kind::User, user.id.into(), user.name)
+                });
             }
         }
     }
@@ -82,7 +105,15 @@ async fn users(session: &Session, projects: &[Project], cluster: &str) -> Result
 }
 
 fn object(kind: Kind, id: String, name: String) -> Found {
-    Found { kind, id, name, project: None, owner: None, network: None, is_spare: false }
+    Found {
+        kind,
+        id,
+        name,
+        project: None,
+        owner: None,
+        network: None,
+        is_spare: false,
+    }
 }
 
 fn owner(tags: &[String]) -> Option<String> {

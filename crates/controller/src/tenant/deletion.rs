@@ -13,7 +13,7 @@ use stackube_api::{Network, Tenant};
 use stackube_openstack::Session;
 use stackube_openstack::id::ProjectId;
 
-use super::dereference::{Identity, keystone};
+use super::dereference::keystone;
 use super::status::Record;
 use super::validate::{Ownership, ownership};
 use crate::context::Context;
@@ -44,9 +44,10 @@ pub(super) async fn reconcile(tenant: &Tenant, context: &Arc<Context>) -> Result
             Ok(Action::await_change())
         }
         Err(stop) => {
-            record.terminating(stop.reason(), stop.sentence()).await?;
             let note = stop.sentence();
+            let news = record.terminating(stop.reason(), note.clone()).await?;
             match stop {
+                Stop::Waiting { .. } if !news => {}
                 Stop::Waiting { .. } => context.events.normal(tenant, "Delete", stop.reason(), note).await,
                 _ => context.events.warning(tenant, "Delete", stop.reason(), note).await,
             }

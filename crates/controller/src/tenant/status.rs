@@ -99,14 +99,17 @@ impl<'a> Record<'a> {
         self.unmet(refusal.condition, refusal.reason, refusal.message.clone(), TenantState::Failed).await
     }
 
-    /// The Tenant is being removed, and something is waited for.
-    pub(super) async fn terminating(&self, reason: &'static str, message: String) -> Result<(), kube::Error> {
+    /// The Tenant is being removed, and something is waited for; whether that is news.
+    pub(super) async fn terminating(&self, reason: &'static str, message: String) -> Result<bool, kube::Error> {
+        let mut news = false;
         self.save(|status| {
+            news = status.message.as_ref() != Some(&message);
             set(status, self.tenant, &[summary(false, reason, &message)]);
             status.state = Some(TenantState::Terminating);
             status.message = Some(message);
         })
-        .await
+        .await?;
+        Ok(news)
     }
 
     async fn unmet(

@@ -16,7 +16,9 @@ const UDATA_COMMENT: u8 = 0;
 
 /// The messages that replace whatever table of the name there is, for one batch.
 pub(super) fn replace(table: &Table) -> Vec<NfTablesMessage> {
-    let message = || TableMessage { attributes: vec![TableAttribute::Name(table.name.clone())] };
+    let message = || TableMessage {
+        attributes: vec![TableAttribute::Name(table.name.clone())],
+    };
     // Made first, so that deleting it cannot fail.
     let mut messages = vec![
         NfTablesMessage::NewTable(message()),
@@ -25,7 +27,12 @@ pub(super) fn replace(table: &Table) -> Vec<NfTablesMessage> {
     ];
     for chain in &table.chains {
         messages.push(NfTablesMessage::NewChain(new_chain(table, chain)));
-        messages.extend(chain.rules.iter().map(|rule| NfTablesMessage::NewRule(new_rule(table, chain, rule))));
+        messages.extend(
+            chain
+                .rules
+                .iter()
+                .map(|rule| NfTablesMessage::NewRule(new_rule(table, chain, rule))),
+        );
     }
     messages
 }
@@ -59,11 +66,17 @@ fn new_rule(table: &Table, chain: &Chain, rule: &Rule) -> RuleMessage {
     ];
     let drop = vec![
         Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(NF_DROP))])),
+        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(
+            NF_DROP,
+        ))])),
     ];
     let counter = ListAttribute::Element(vec![ExpressionAttribute::Name("counter".into())]);
-    let expressions =
-        vec![Expressions::Meta(load).into(), Expressions::Cmp(compare).into(), counter, Expressions::Immediate(drop).into()];
+    let expressions = vec![
+        Expressions::Meta(load).into(),
+        Expressions::Cmp(compare).into(),
+        counter,
+        Expressions::Immediate(drop).into(),
+    ];
     RuleMessage {
         attributes: vec![
             RuleAttribute::Table(table.name.clone()),
@@ -101,7 +114,12 @@ pub(super) fn read_chain(message: &ChainMessage, table: &str) -> Option<Chain> {
             _ => {}
         }
     }
-    let complete = Chain { name: name?, hook: hook?, priority: priority?, rules: vec![] };
+    let complete = Chain {
+        name: name?,
+        hook: hook?,
+        priority: priority?,
+        rules: vec![],
+    };
     (ours && accepts).then_some(complete)
 }
 
@@ -117,12 +135,16 @@ pub(super) fn read_rule(message: &RuleMessage, table: &str) -> Option<(String, O
             _ => {}
         }
     }
-    let rule = direction.zip(text).map(|(direction, comment)| Rule { direction, comment });
+    let rule = direction
+        .zip(text)
+        .map(|(direction, comment)| Rule { direction, comment });
     chain.filter(|_| ours).map(|chain| (chain, rule))
 }
 
 fn read_direction(expression: &ListAttribute<ExpressionAttribute>) -> Option<Direction> {
-    let ListAttribute::Element(attributes) = expression else { return None };
+    let ListAttribute::Element(attributes) = expression else {
+        return None;
+    };
     attributes.iter().find_map(|attribute| match attribute {
         ExpressionAttribute::Data(Expressions::Meta(meta)) => meta.iter().find_map(|m| match m {
             Meta::Key(MetaKey::Iifname) => Some(Direction::In),
@@ -158,7 +180,9 @@ fn comment(text: &str) -> Vec<u8> {
 }
 
 fn read_comment(data: &[u8]) -> Option<String> {
-    let [UDATA_COMMENT, length, rest @ ..] = data else { return None };
+    let [UDATA_COMMENT, length, rest @ ..] = data else {
+        return None;
+    };
     let text = rest.get(..usize::from(*length))?.strip_suffix(&[0])?;
     String::from_utf8(text.to_vec()).ok()
 }
@@ -171,7 +195,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back() {
         let table = wanted();
-        let mut read = Table { name: table.name.clone(), chains: vec![], dormant: false };
+        let mut read = Table {
+            name: table.name.clone(),
+            chains: vec![],
+            dormant: false,
+        };
         for message in replace(&table) {
             match message {
                 NfTablesMessage::NewChain(message) => read.chains.extend(read_chain(&message, &table.name)),

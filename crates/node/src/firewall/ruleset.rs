@@ -63,9 +63,20 @@ pub(super) const PREFIX: &str = HOST_PREFIX;
 
 /// The table as it should be. A changed rule needs a changed comment.
 pub(super) fn wanted() -> Table {
-    let from = || Rule { direction: Direction::In, comment: "from a pod to the host".into() };
-    let to = || Rule { direction: Direction::Out, comment: "from the host to a pod".into() };
-    let chain = |name: &str, hook, priority, rules| Chain { name: name.into(), hook, priority, rules };
+    let from = || Rule {
+        direction: Direction::In,
+        comment: "from a pod to the host".into(),
+    };
+    let to = || Rule {
+        direction: Direction::Out,
+        comment: "from the host to a pod".into(),
+    };
+    let chain = |name: &str, hook, priority, rules| Chain {
+        name: name.into(),
+        hook,
+        priority,
+        rules,
+    };
     Table {
         name: TABLE.into(),
         chains: vec![

@@ -6,9 +6,7 @@ use std::time::Duration;
 use netlink_packet_core::{
     NLM_F_ACK, NLM_F_APPEND, NLM_F_CREATE, NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use netlink_packet_netfilter::nftables::{
-    ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage, TableMessage,
-};
+use netlink_packet_netfilter::nftables::{ChainMessage, NfTablesMessage, RuleAttribute, RuleMessage, TableMessage};
 use netlink_packet_netfilter::none::ControlMessage;
 use netlink_packet_netfilter::{NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
@@ -37,32 +35,58 @@ impl NftSocket {
             set_socket_timeout(&socket, Timeout::Recv, Some(ANSWER_TIMEOUT))?;
             Ok(socket)
         };
-        open().map(|socket| Self { socket }).map_err(|source| FirewallError::Socket { action: "open", source })
+        open()
+            .map(|socket| Self { socket })
+            .map_err(|source| FirewallError::Socket { action: "open", source })
     }
 
     /// The table of that name, `None` if there is none.
     pub(super) fn read(&self, name: &str) -> Result<Option<Table>, FirewallError> {
-        let tables = self.dump("list tables", NfTablesMessage::GetTable(TableMessage { attributes: vec![] }))?;
+        let tables = self.dump(
+            "list tables",
+            NfTablesMessage::GetTable(TableMessage { attributes: vec![] }),
+        )?;
         let dormant = tables.iter().find_map(|m| match m {
             NfTablesMessage::NewTable(message) => read_table(message, name),
             _ => None,
         });
         let Some(dormant) = dormant else { return Ok(None) };
-        let chains = self.dump("list chains", NfTablesMessage::GetChain(ChainMessage { attributes: vec![] }))?;
+        let chains = self.dump(
+            "list chains",
+            NfTablesMessage::GetChain(ChainMessage { attributes: vec![] }),
+        )?;
         let chains = chains.iter().filter_map(|m| match m {
             NfTablesMessage::NewChain(message) => read_chain(message, name),
             _ => None,
         });
-        let mut table = Table { name: name.to_owned(), chains: chains.collect(), dormant };
+        let mut table = Table {
+            name: name.to_owned(),
+            chains: chains.collect(),
+            dormant,
+        };
         table.chains.sort_by_key(|chain| chain.hook as u8);
         let of_table = vec![RuleAttribute::Table(name.to_owned())];
-        let rules = self.dump("list rules", NfTablesMessage::GetRule(RuleMessage { attributes: of_table }))?;
+        let rules = self.dump(
+            "list rules",
+            NfTablesMessage::GetRule(RuleMessage { attributes: of_table }),
+        )?;
         for message in rules {
-            let NfTablesMessage::NewRule(message) = message else { continue };
-            let Some((chain, rule)) = read_rule(&message, name) else { continue };
+            let NfTablesMessage::NewRule(message) = message else {
+                continue;
+            };
+            let Some((chain, rule)) = read_rule(&message, name) else {
+                continue;
+            };
             // A rule of somebody else makes the table differ from any that we want.
-            let rule = rule.unwrap_or_else(|| Rule { direction: Direction::In, comment: "foreign".into() });
-            table.chains.iter_mut().filter(|c| c.name == chain).for_each(|c| c.rules.push(rule.clone()));
+            let rule = rule.unwrap_or_else(|| Rule {
+                direction: Direction::In,
+                comment: "foreign".into(),
+            });
+            table
+                .chains
+                .iter_mut()
+                .filter(|c| c.name == chain)
+                .for_each(|c| c.rules.push(rule.clone()));
         }
         Ok(Some(table))
     }
@@ -84,7 +108,10 @@ impl NftSocket {
             for message in self.receive(ACTION)? {
                 if let NetlinkPayload::Error(error) = message.payload {
                     if error.code.is_some() {
-                        return Err(FirewallError::Refused { action: ACTION, source: error.to_io() });
+                        return Err(FirewallError::Refused {
+                            action: ACTION,
+                            source: error.to_io(),
+                        });
                     }
                     acknowledged += 1;
                 }
@@ -101,7 +128,10 @@ impl NftSocket {
                 match message.payload {
                     NetlinkPayload::Done(_) => return Ok(found),
                     NetlinkPayload::Error(error) => {
-                        return Err(FirewallError::Refused { action, source: error.to_io() });
+                        return Err(FirewallError::Refused {
+                            action,
+                            source: error.to_io(),
+                        });
                     }
                     NetlinkPayload::InnerMessage(NetfilterMessage {
                         inner: NetfilterMessageInner::NfTables(message),
@@ -114,7 +144,10 @@ impl NftSocket {
     }
 
     fn send(&self, bytes: &[u8], action: &'static str) -> Result<(), FirewallError> {
-        self.socket.send(bytes, 0).map(drop).map_err(|source| FirewallError::Socket { action, source })
+        self.socket
+            .send(bytes, 0)
+            .map(drop)
+            .map_err(|source| FirewallError::Socket { action, source })
     }
 
     /// The messages of one datagram.

@@ -2,12 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::os::fd::{AsRawFd, BorrowedFd};
+use std::sync::Arc;
 
 use futures::TryStreamExt;
 use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage};
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
+use tokio::sync::Mutex;
 
-use super::{LinkError, PodInterface, is_host_name, without_ipv6_address};
+use super::{LinkError, PodInterface, forgo_ipv6, is_host_name};
 
 /// A host end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub struct HostLink {
 #[derive(Clone, Debug)]
 pub struct HostLinks {
     handle: Handle,
+    /// The kernel does one dump at a time on a socket and refuses a second one meanwhile.
+    dump: Arc<Mutex<()>>,
 }
 
 impl HostLinks {
@@ -36,7 +40,10 @@ impl HostLinks {
     pub fn open() -> Result<Self, LinkError> {
         let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
         tokio::spawn(connection);
-        Ok(Self { handle })
+        Ok(Self {
+            handle,
+            dump: Arc::default(),
+        })
     }
 
     /// Every host end there is, by name.
@@ -44,6 +51,7 @@ impl HostLinks {
     /// # Errors
     /// When the kernel refuses the dump.
     pub async fn list(&self) -> Result<BTreeMap<String, HostLink>, LinkError> {
+        let _one_at_a_time = self.dump.lock().await;
         let failed = LinkError::netlink("list", "network devices");
         let links: Vec<LinkMessage> = self.handle.link().get().execute().try_collect().await.map_err(failed)?;
         Ok(links.iter().filter_map(read).collect())
@@ -82,7 +90,12 @@ impl HostLinks {
             .mtu(interface.mtu)
             .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)))
             .build();
-        self.handle.link().add(pair).execute().await.map_err(LinkError::netlink("make the veth pair", name))
+        self.handle
+            .link()
+            .add(pair)
+            .execute()
+            .await
+            .map_err(LinkError::netlink("make the veth pair", name))
     }
 
     /// Readies a host end and sets it up: notes whose it is, and takes the host's own protocols off it, so that the
@@ -91,15 +104,28 @@ impl HostLinks {
     /// # Errors
     /// When the kernel refuses.
     pub async fn configure(&self, name: &str, alias: &str) -> Result<(), LinkError> {
-        let link = self.get(name).await?.ok_or_else(|| LinkError::Missing(name.to_owned()))?;
+        let link = self
+            .get(name)
+            .await?
+            .ok_or_else(|| LinkError::Missing(name.to_owned()))?;
         let quiet = LinkUnspec::new_with_index(link.index)
             .arp(false)
             .append_extra_attribute(LinkAttribute::IfAlias(alias.to_owned()))
-            .append_extra_attribute(without_ipv6_address())
             .build();
-        self.handle.link().set(quiet).execute().await.map_err(LinkError::netlink("configure", name))?;
+        self.handle
+            .link()
+            .set(quiet)
+            .execute()
+            .await
+            .map_err(LinkError::netlink("configure", name))?;
+        forgo_ipv6(&self.handle, link.index, name).await?;
         let up = LinkUnspec::new_with_index(link.index).up().build();
-        self.handle.link().set(up).execute().await.map_err(LinkError::netlink("set up", name))
+        self.handle
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(LinkError::netlink("set up", name))
     }
 
     /// Deletes a host end, and with it the pod's. That there is none is success.
@@ -107,8 +133,17 @@ impl HostLinks {
     /// # Errors
     /// When the kernel refuses.
     pub async fn delete(&self, name: &str) -> Result<(), LinkError> {
-        let Some(link) = self.get(name).await? else { return Ok(()) };
-        match self.handle.link().del(link.index).execute().await.map_err(LinkError::netlink("delete", name)) {
+        let Some(link) = self.get(name).await? else {
+            return Ok(());
+        };
+        match self
+            .handle
+            .link()
+            .del(link.index)
+            .execute()
+            .await
+            .map_err(LinkError::netlink("delete", name))
+        {
             Err(error) if !error.is_missing() => Err(error),
             _ => Ok(()),
         }
@@ -129,5 +164,13 @@ fn read(message: &LinkMessage) -> Option<(String, HostLink)> {
     }
     let up = message.header.flags.contains(LinkFlags::Up);
     let name = name.filter(|name| veth && is_host_name(name))?;
-    Some((name, HostLink { index: message.header.index, alias, mtu, up }))
+    Some((
+        name,
+        HostLink {
+            index: message.header.index,
+            alias,
+            mtu,
+            up,
+        },
+    ))
 }

@@ -35,7 +35,10 @@ mod tests {
     use super::*;
 
     fn attachment(container_id: &str, ifname: &str) -> Attachment {
-        Attachment { container_id: container_id.into(), ifname: ifname.into() }
+        Attachment {
+            container_id: container_id.into(),
+            ifname: ifname.into(),
+        }
     }
 
     proptest! {
@@ -58,7 +61,16 @@ mod tests {
 
     #[test]
     fn other_devices_are_not_taken_for_ours() {
-        for name in ["sk", "skype0", "sk0123456789ab", "sk0123456789abcd", "sk0123456789ABC", "eth0", "br-int", ""] {
+        for name in [
+            "sk",
+            "skype0",
+            "sk0123456789ab",
+            "sk0123456789abcd",
+            "sk0123456789ABC",
+            "eth0",
+            "br-int",
+            "",
+        ] {
             assert!(!is_host_name(name), "{name}");
         }
     }

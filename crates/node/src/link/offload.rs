@@ -1,6 +1,9 @@
 //! The one offload setting that the userspace datapath needs.
 
-#![expect(unsafe_code, reason = "SIOCETHTOOL has no safe wrapper in a kept crate, and rtnetlink cannot set features")]
+#![expect(
+    unsafe_code,
+    reason = "SIOCETHTOOL has no safe wrapper in a kept crate, and rtnetlink cannot set features"
+)]
 
 use std::ffi::c_void;
 use std::os::fd::BorrowedFd;
@@ -39,8 +42,15 @@ pub(super) fn disable_tx_checksum(socket: BorrowedFd<'_>, device: &str) -> Resul
         return Err(Errno::INVAL);
     }
     name[..bytes.len()].copy_from_slice(bytes);
-    let mut value = EthtoolValue { command: ETHTOOL_STXCSUM, data: 0 };
-    let request = InterfaceRequest { name, data: &mut value, rest: [0; _] };
+    let mut value = EthtoolValue {
+        command: ETHTOOL_STXCSUM,
+        data: 0,
+    };
+    let request = InterfaceRequest {
+        name,
+        data: &mut value,
+        rest: [0; _],
+    };
     // SAFETY: SIOCETHTOOL reads a `struct ifreq`, which `InterfaceRequest` is laid out like; its pointer is to a
     // `struct ethtool_value` that lives until after the call, which is what ETHTOOL_STXCSUM reads.
     unsafe { ioctl(socket, request) }

@@ -2,6 +2,7 @@
 
 #![expect(unsafe_code, reason = "netlink-sys takes an open socket only as a raw descriptor")]
 
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::{AsFd, FromRawFd, IntoRawFd, OwnedFd};
 
 use futures::TryStreamExt;
@@ -10,10 +11,9 @@ use netlink_packet_route::link::{LinkAttribute, LinkFlags, LinkMessage};
 use netlink_packet_route::route::{RouteAddress, RouteAttribute, RouteMessage};
 use netlink_sys::TokioSocket;
 use rtnetlink::{Handle, LinkUnspec, RouteMessageBuilder};
-use std::net::{IpAddr, Ipv4Addr};
 
 use super::offload::disable_tx_checksum;
-use super::{LinkError, PodInterface, without_ipv6_address};
+use super::{LinkError, PodInterface, forgo_ipv6};
 
 /// Name of every namespace's loopback device.
 const LOOPBACK: &str = "lo";
@@ -49,15 +49,27 @@ impl PodLinks {
     /// # Errors
     /// [`LinkError`] with the step that failed.
     pub async fn configure(&self, interface: &PodInterface) -> Result<(), LinkError> {
-        self.set_up(LOOPBACK, vec![]).await?;
-        let index = self.set_up(&interface.name, vec![without_ipv6_address()]).await?;
+        self.set_up(self.index(LOOPBACK).await?, LOOPBACK).await?;
+        let index = self.index(&interface.name).await?;
+        forgo_ipv6(&self.handle, index, &interface.name).await?;
+        self.set_up(index, &interface.name).await?;
         let address = interface.address;
-        let add = self.handle.address().add(index, IpAddr::V4(address.addr()), address.prefix_len());
-        add.execute().await.map_err(LinkError::netlink("give the pod's address to", &interface.name))?;
-        let route =
-            RouteMessageBuilder::<Ipv4Addr>::new().output_interface(index).gateway(interface.gateway).onlink().build();
+        let add = self
+            .handle
+            .address()
+            .add(index, IpAddr::V4(address.addr()), address.prefix_len());
+        add.execute()
+            .await
+            .map_err(LinkError::netlink("give the pod's address to", &interface.name))?;
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .output_interface(index)
+            .gateway(interface.gateway)
+            .onlink()
+            .build();
         let add = self.handle.route().add(route);
-        add.execute().await.map_err(LinkError::netlink("set the default route through", &interface.name))
+        add.execute()
+            .await
+            .map_err(LinkError::netlink("set the default route through", &interface.name))
     }
 
     /// Makes the pod compute its checksums itself, for the userspace datapath.
@@ -65,7 +77,11 @@ impl PodLinks {
     /// # Errors
     /// When the kernel refuses.
     pub fn disable_tx_checksum(&self, name: &str) -> Result<(), LinkError> {
-        let failed = |source| LinkError::System { action: "switch off checksum offload of", device: name.into(), source };
+        let failed = |source| LinkError::System {
+            action: "switch off checksum offload of",
+            device: name.into(),
+            source,
+        };
         disable_tx_checksum(self.socket.as_fd(), name).map_err(failed)
     }
 
@@ -99,24 +115,30 @@ impl PodLinks {
 
     async fn link(&self, name: &str) -> Result<Option<LinkMessage>, LinkError> {
         let mut links = self.handle.link().get().match_name(name.to_owned()).execute();
-        match links.try_next().await.map_err(LinkError::netlink("look up the pod's", name)) {
+        match links
+            .try_next()
+            .await
+            .map_err(LinkError::netlink("look up the pod's", name))
+        {
             Err(error) if error.is_missing() => Ok(None),
             other => other,
         }
     }
 
-    async fn set_up(&self, name: &str, attributes: Vec<LinkAttribute>) -> Result<u32, LinkError> {
-        let link = self.link(name).await?.ok_or_else(|| LinkError::Missing(name.to_owned()))?;
-        let index = link.header.index;
-        if !attributes.is_empty() {
-            let request = LinkUnspec::new_with_index(index);
-            let request = attributes.into_iter().fold(request, |r, a| r.append_extra_attribute(a)).build();
-            let set = self.handle.link().set(request).execute().await;
-            set.map_err(LinkError::netlink("configure the pod's", name))?;
-        }
+    async fn index(&self, name: &str) -> Result<u32, LinkError> {
+        let link = self.link(name).await?;
+        link.map(|link| link.header.index)
+            .ok_or_else(|| LinkError::Missing(name.to_owned()))
+    }
+
+    async fn set_up(&self, index: u32, name: &str) -> Result<(), LinkError> {
         let up = LinkUnspec::new_with_index(index).up().build();
-        self.handle.link().set(up).execute().await.map_err(LinkError::netlink("set up the pod's", name))?;
-        Ok(index)
+        self.handle
+            .link()
+            .set(up)
+            .execute()
+            .await
+            .map_err(LinkError::netlink("set up the pod's", name))
     }
 }
 
@@ -136,19 +158,35 @@ fn compare(
     let name = &wanted.name;
     let has = |attribute: &LinkAttribute| link.attributes.contains(attribute);
     expect(link.header.flags.contains(LinkFlags::Up), format!("{name} is down"));
-    expect(has(&LinkAttribute::Address(wanted.mac.to_vec())), format!("{name} has another MAC address"));
-    expect(has(&LinkAttribute::Mtu(wanted.mtu)), format!("the MTU of {name} is not {}", wanted.mtu));
+    expect(
+        has(&LinkAttribute::Address(wanted.mac.to_vec())),
+        format!("{name} has another MAC address"),
+    );
+    expect(
+        has(&LinkAttribute::Mtu(wanted.mtu)),
+        format!("the MTU of {name} is not {}", wanted.mtu),
+    );
     let held = |message: &AddressMessage| {
         message.header.index == link.header.index
             && message.header.prefix_len == wanted.address.prefix_len()
-            && message.attributes.contains(&AddressAttribute::Local(IpAddr::V4(wanted.address.addr())))
+            && message
+                .attributes
+                .contains(&AddressAttribute::Local(IpAddr::V4(wanted.address.addr())))
     };
-    expect(addresses.iter().any(held), format!("{name} does not have the address {}", wanted.address));
+    expect(
+        addresses.iter().any(held),
+        format!("{name} does not have the address {}", wanted.address),
+    );
     let default = |message: &RouteMessage| {
         message.header.destination_prefix_length == 0
             && message.attributes.contains(&RouteAttribute::Oif(link.header.index))
-            && message.attributes.contains(&RouteAttribute::Gateway(RouteAddress::Inet(wanted.gateway)))
+            && message
+                .attributes
+                .contains(&RouteAttribute::Gateway(RouteAddress::Inet(wanted.gateway)))
     };
-    expect(routes.iter().any(default), format!("the default route is not through {}", wanted.gateway));
+    expect(
+        routes.iter().any(default),
+        format!("the default route is not through {}", wanted.gateway),
+    );
     differences
 }

@@ -66,7 +66,9 @@ impl Decoder for JsonCodec {
             if self.ends_with(byte) {
                 let message = buffer.split_to(self.scanned);
                 *self = Self::default();
-                return serde_json::from_slice(&message).map(Some).map_err(|e| invalid(e.to_string()));
+                return serde_json::from_slice(&message)
+                    .map(Some)
+                    .map_err(|e| invalid(e.to_string()));
             }
         }
         if buffer.len() > MAX_MESSAGE {

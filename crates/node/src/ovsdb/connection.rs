@@ -18,6 +18,7 @@ use tracing::{info, warn};
 use super::codec::JsonCodec;
 use super::view::{View, ViewError};
 use super::{Call, DATABASE, OvsdbError};
+use crate::report::chain;
 
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -62,7 +63,9 @@ pub(super) async fn run(
         publish.send_replace(None);
         match ended {
             Ok(()) => return,
-            Err(error) => warn!(socket = %path.display(), %error, cause = ?error, "Open vSwitch database: reconnecting"),
+            Err(error) => {
+                warn!(socket = %path.display(), error = %chain(&error), "Open vSwitch database: reconnecting");
+            }
         }
         if !refuse_during(pause, &mut calls, &stop).await {
             return;
@@ -103,7 +106,12 @@ impl Session {
     /// Connects and takes in the first dump.
     async fn open(path: &Path, publish: &watch::Sender<Option<Arc<View>>>) -> Result<Self, ConnectionError> {
         let stream = Framed::new(UnixStream::connect(path).await?, JsonCodec::default());
-        let mut session = Self { stream, view: View::default(), waiting: HashMap::new(), next_id: 1 };
+        let mut session = Self {
+            stream,
+            view: View::default(),
+            waiting: HashMap::new(),
+            next_id: 1,
+        };
         let request = json!({"id": 0, "method": "monitor", "params": [DATABASE, null, View::monitor_request()]});
         session.stream.send(&request).await?;
         loop {
@@ -171,7 +179,10 @@ impl Session {
     }
 
     fn answer(&mut self, mut message: Value) {
-        let waiting = message.get("id").and_then(Value::as_u64).and_then(|id| self.waiting.remove(&id));
+        let waiting = message
+            .get("id")
+            .and_then(Value::as_u64)
+            .and_then(|id| self.waiting.remove(&id));
         let Some((method, reply)) = waiting else { return };
         let answer = match message["error"].take() {
             Value::Null => Ok(message["result"].take()),

@@ -62,13 +62,15 @@ pub enum Operation {
 
 impl Operation {
     /// The transaction goes through only if the rows of `table` that match `conditions` are exactly `rows`.
-    pub fn require(
-        table: &'static str,
-        conditions: Vec<Value>,
-        columns: Vec<&'static str>,
-        rows: Vec<Value>,
-    ) -> Self {
-        Self::Wait { table, r#where: conditions, columns, until: "==", rows, timeout: 0 }
+    pub fn require(table: &'static str, conditions: Vec<Value>, columns: Vec<&'static str>, rows: Vec<Value>) -> Self {
+        Self::Wait {
+            table,
+            r#where: conditions,
+            columns,
+            until: "==",
+            rows,
+            timeout: 0,
+        }
     }
 }
 
@@ -94,8 +96,17 @@ mod tests {
     #[test]
     fn operations_have_the_form_of_the_rfc() {
         let ops = [
-            Operation::require("Bridge", vec![json!(["name", "==", "br-int"])], vec!["name"], vec![json!({"name": "br-int"})]),
-            Operation::Insert { table: "Port", row: Map::from_iter([("name".into(), json!("sk1"))]), uuid_name: "port" },
+            Operation::require(
+                "Bridge",
+                vec![json!(["name", "==", "br-int"])],
+                vec!["name"],
+                vec![json!({"name": "br-int"})],
+            ),
+            Operation::Insert {
+                table: "Port",
+                row: Map::from_iter([("name".into(), json!("sk1"))]),
+                uuid_name: "port",
+            },
             Operation::Mutate {
                 table: "Bridge",
                 r#where: vec![json!(["name", "==", "br-int"])],
@@ -112,6 +123,9 @@ mod tests {
                  "mutations": [["ports", "delete", ["set", [["uuid", "u1"]]]]]},
             ])
         );
-        assert_eq!(map(&BTreeMap::from([("a", "b".to_owned())])), json!(["map", [["a", "b"]]]));
+        assert_eq!(
+            map(&BTreeMap::from([("a", "b".to_owned())])),
+            json!(["map", [["a", "b"]]])
+        );
     }
 }

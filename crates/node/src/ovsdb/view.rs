@@ -80,9 +80,15 @@ impl View {
 
     /// Interfaces on a bridge, each with the Port row that holds it.
     pub fn on_bridge<'v>(&'v self, bridge: &'v Bridge) -> impl Iterator<Item = (&'v Uuid, &'v Uuid, &'v Interface)> {
-        bridge.ports.iter().filter_map(|id| self.ports.get(id).map(|p| (id, p))).flat_map(move |(port_id, port)| {
-            port.interfaces.iter().filter_map(move |id| self.interfaces.get(id).map(|i| (port_id, id, i.as_ref())))
-        })
+        bridge
+            .ports
+            .iter()
+            .filter_map(|id| self.ports.get(id).map(|p| (id, p)))
+            .flat_map(move |(port_id, port)| {
+                port.interfaces
+                    .iter()
+                    .filter_map(move |id| self.interfaces.get(id).map(|i| (port_id, id, i.as_ref())))
+            })
     }
 
     /// Takes in table-updates: the first dump or the difference to the state before.
@@ -96,7 +102,9 @@ impl View {
                     "Port" => replace(&mut self.ports, uuid, new.map(port).transpose()?),
                     "Bridge" => replace(&mut self.bridges, uuid, new.map(bridge).transpose()?),
                     "Open_vSwitch" => {
-                        let row = new.map(|row| Column("Open_vSwitch", row).strings("external_ids")).transpose()?;
+                        let row = new
+                            .map(|row| Column("Open_vSwitch", row).strings("external_ids"))
+                            .transpose()?;
                         self.external_ids = Arc::new(row.unwrap_or_default());
                     }
                     _ => {}
@@ -125,7 +133,9 @@ fn interface(row: &Map<String, Value>) -> Result<Interface, ViewError> {
 }
 
 fn port(row: &Map<String, Value>) -> Result<Port, ViewError> {
-    Ok(Port { interfaces: Column("Port", row).references("interfaces")? })
+    Ok(Port {
+        interfaces: Column("Port", row).references("interfaces")?,
+    })
 }
 
 fn bridge(row: &Map<String, Value>) -> Result<Bridge, ViewError> {
@@ -142,11 +152,19 @@ struct Column<'r>(&'static str, &'r Map<String, Value>);
 
 impl Column<'_> {
     fn wrong(&self, column: &'static str) -> ViewError {
-        ViewError { table: self.0, column, value: self.1.get(column).cloned().unwrap_or(Value::Null) }
+        ViewError {
+            table: self.0,
+            column,
+            value: self.1.get(column).cloned().unwrap_or(Value::Null),
+        }
     }
 
     fn string(&self, column: &'static str) -> Result<String, ViewError> {
-        self.1.get(column).and_then(Value::as_str).map(str::to_owned).ok_or_else(|| self.wrong(column))
+        self.1
+            .get(column)
+            .and_then(Value::as_str)
+            .map(str::to_owned)
+            .ok_or_else(|| self.wrong(column))
     }
 
     fn set(&self, column: &'static str) -> Result<Vec<&Value>, ViewError> {
@@ -166,14 +184,24 @@ impl Column<'_> {
 
     fn references(&self, column: &'static str) -> Result<BTreeSet<Uuid>, ViewError> {
         let read = |v: &Value| tagged(v, "uuid").and_then(Value::as_str).map(|u| Uuid(u.to_owned()));
-        self.set(column)?.into_iter().map(|v| read(v).ok_or_else(|| self.wrong(column))).collect()
+        self.set(column)?
+            .into_iter()
+            .map(|v| read(v).ok_or_else(|| self.wrong(column)))
+            .collect()
     }
 
     fn strings(&self, column: &'static str) -> Result<BTreeMap<String, String>, ViewError> {
-        let entries = self.1.get(column).and_then(|v| tagged(v, "map")).and_then(Value::as_array);
+        let entries = self
+            .1
+            .get(column)
+            .and_then(|v| tagged(v, "map"))
+            .and_then(Value::as_array);
         let pair = |e: &Value| Some((e.get(0)?.as_str()?.to_owned(), e.get(1)?.as_str()?.to_owned()));
         let entries = entries.ok_or_else(|| self.wrong(column))?;
-        entries.iter().map(|e| pair(e).ok_or_else(|| self.wrong(column))).collect()
+        entries
+            .iter()
+            .map(|e| pair(e).ok_or_else(|| self.wrong(column)))
+            .collect()
     }
 }
 
@@ -228,7 +256,12 @@ mod tests {
 
     #[test]
     fn a_broken_row_is_an_error_that_names_it() {
-        let error = View::default().apply(&json!({"Port": {"p": {"new": {"interfaces": 7}}}})).unwrap_err();
-        assert_eq!(error.to_string(), "Open_vSwitch database: column interfaces of table Port is 7");
+        let error = View::default()
+            .apply(&json!({"Port": {"p": {"new": {"interfaces": 7}}}}))
+            .unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "Open_vSwitch database: column interfaces of table Port is 7"
+        );
     }
 }

@@ -13,7 +13,10 @@ pub(super) fn attachment(args: &Args) -> Result<Attachment, Error> {
     // The library has checked both for every command that comes here.
     let missing = |name: &str| Error::missing_env(&[name]);
     Ok(Attachment {
-        container_id: args.container_id().ok_or_else(|| missing("CNI_CONTAINERID"))?.to_string(),
+        container_id: args
+            .container_id()
+            .ok_or_else(|| missing("CNI_CONTAINERID"))?
+            .to_string(),
         ifname: args.ifname().ok_or_else(|| missing("CNI_IFNAME"))?.to_string(),
     })
 }
@@ -28,14 +31,19 @@ pub(super) fn socket(config: &NetConf) -> Result<PathBuf, Error> {
     match config.custom.get("socket") {
         None => Ok(PathBuf::from(SOCKET)),
         Some(Value::String(path)) => Ok(PathBuf::from(path)),
-        Some(other) => Err(Error::InvalidNetworkConfig(format!("socket is {other}: it must be a path"))),
+        Some(other) => Err(Error::InvalidNetworkConfig(format!(
+            "socket is {other}: it must be a path"
+        ))),
     }
 }
 
 /// Reads `KEY=VALUE;KEY=VALUE`; other keys than the pod's are somebody else's.
 fn parse_pod(args: &str) -> Result<PodRef, Error> {
     let value = |key: &str| {
-        let found = args.split(';').filter_map(|pair| pair.split_once('=')).find(|(k, _)| *k == key);
+        let found = args
+            .split(';')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(k, _)| *k == key);
         found.map(|(_, v)| v.to_owned()).filter(|v| !v.is_empty()).ok_or(())
     };
     let (namespace, name, uid) = (value("K8S_POD_NAMESPACE"), value("K8S_POD_NAME"), value("K8S_POD_UID"));
@@ -56,9 +64,13 @@ mod tests {
 
     #[test]
     fn the_pod_is_read_from_containerds_arguments() {
-        let args = "IgnoreUnknown=1;K8S_POD_NAMESPACE=test;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u-1";
+        let args =
+            "IgnoreUnknown=1;K8S_POD_NAMESPACE=test;K8S_POD_NAME=web;K8S_POD_INFRA_CONTAINER_ID=c;K8S_POD_UID=u-1";
         let pod = parse_pod(args).unwrap();
-        assert_eq!((pod.namespace.as_str(), pod.name.as_str(), pod.uid.as_str()), ("test", "web", "u-1"));
+        assert_eq!(
+            (pod.namespace.as_str(), pod.name.as_str(), pod.uid.as_str()),
+            ("test", "web", "u-1")
+        );
     }
 
     #[rstest]
@@ -75,8 +87,17 @@ mod tests {
     #[test]
     fn the_socket_is_configurable_and_checked() {
         let config = |text: &str| serde_json::from_str::<NetConf>(text).unwrap();
-        assert_eq!(socket(&config(r#"{"type":"kubestack"}"#)).unwrap(), PathBuf::from(SOCKET));
-        assert_eq!(socket(&config(r#"{"type":"kubestack","socket":"/s"}"#)).unwrap(), PathBuf::from("/s"));
-        assert_eq!(u32::from(&socket(&config(r#"{"type":"kubestack","socket":7}"#)).unwrap_err()), 7);
+        assert_eq!(
+            socket(&config(r#"{"type":"kubestack"}"#)).unwrap(),
+            PathBuf::from(SOCKET)
+        );
+        assert_eq!(
+            socket(&config(r#"{"type":"kubestack","socket":"/s"}"#)).unwrap(),
+            PathBuf::from("/s")
+        );
+        assert_eq!(
+            u32::from(&socket(&config(r#"{"type":"kubestack","socket":7}"#)).unwrap_err()),
+            7
+        );
     }
 }

@@ -30,7 +30,11 @@ impl Client {
                 path.display()
             ))
         })?;
-        Ok(Self { stream, path: path.to_owned(), deadline: Instant::now() + timeout })
+        Ok(Self {
+            stream,
+            path: path.to_owned(),
+            deadline: Instant::now() + timeout,
+        })
     }
 
     /// Sends the request with the descriptors and waits for the reply.
@@ -55,7 +59,12 @@ impl Client {
         if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
             return Err(std::io::Error::other("too many descriptors"));
         }
-        let sent = sendmsg(&self.stream, &[IoSlice::new(message)], &mut control, SendFlags::NOSIGNAL)?;
+        let sent = sendmsg(
+            &self.stream,
+            &[IoSlice::new(message)],
+            &mut control,
+            SendFlags::NOSIGNAL,
+        )?;
         self.stream.write_all(&message[sent..])
     }
 

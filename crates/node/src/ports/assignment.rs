@@ -59,7 +59,9 @@ pub enum Unusable {
 /// [`Unusable`] with the reason.
 pub fn assignment(ports: &PortMap, pod: &PodRef) -> Result<Assignment, Unusable> {
     let Some(ports) = ports else {
-        return Err(Unusable::Waiting("the node daemon has not got the list of Ports from the API server yet".into()));
+        return Err(Unusable::Waiting(
+            "the node daemon has not got the list of Ports from the API server yet".into(),
+        ));
     };
     let Some(port) = ports.get(&(pod.namespace.clone(), pod.uid.clone())) else {
         return Err(Unusable::Waiting(
@@ -101,7 +103,13 @@ fn read(port: &Port, status: &stackube_api::PortStatus) -> Option<Assignment> {
 fn mac(text: &str) -> Option<[u8; 6]> {
     let bytes: Vec<u8> = text
         .split(':')
-        .map(|part| if part.len() == 2 { u8::from_str_radix(part, 16).ok() } else { None })
+        .map(|part| {
+            if part.len() == 2 {
+                u8::from_str_radix(part, 16).ok()
+            } else {
+                None
+            }
+        })
         .collect::<Option<_>>()?;
     let mac: [u8; 6] = bytes.try_into().ok()?;
     (mac[0] & 1 == 0 && mac != [0; 6]).then_some(mac)
@@ -118,7 +126,11 @@ mod tests {
     use super::*;
 
     fn pod() -> PodRef {
-        PodRef { namespace: "test".into(), name: "web".into(), uid: "u-1".into() }
+        PodRef {
+            namespace: "test".into(),
+            name: "web".into(),
+            uid: "u-1".into(),
+        }
     }
 
     fn ready() -> Value {
@@ -133,7 +145,10 @@ mod tests {
 
     fn of(port: Value) -> Result<Assignment, Unusable> {
         let port: Port = serde_json::from_value(port).unwrap();
-        assignment(&Some(BTreeMap::from([(("test".into(), "u-1".into()), Arc::new(port))])), &pod())
+        assignment(
+            &Some(BTreeMap::from([(("test".into(), "u-1".into()), Arc::new(port))])),
+            &pod(),
+        )
     }
 
     #[test]

@@ -7,9 +7,9 @@ use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::api::{Api, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::watcher::{self, watcher};
-use kube::runtime::WatchStreamExt;
 use kube::{Client, ResourceExt};
 use serde_json::json;
 use stackube_api::Port;
@@ -17,6 +17,8 @@ use stackube_api::names::{ADDRESS_REFUSED_ANNOTATION, NODE_FINALIZER};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+
+use crate::report::chain;
 
 use super::{PortKey, PortMap, PortWriter, Refusal, WriteError};
 
@@ -39,7 +41,7 @@ pub async fn watch(client: Client, node: String, publish: watch::Sender<PortMap>
         };
         match event {
             Some(Ok(event)) => apply(event, &mut list, &publish),
-            Some(Err(error)) => warn!(%error, "cannot watch Ports"),
+            Some(Err(error)) => warn!(error = %chain(&error), "cannot watch Ports"),
             None => return,
         }
     }
@@ -86,8 +88,14 @@ impl std::fmt::Debug for KubernetesWriter {
 impl KubernetesWriter {
     /// A writer whose Events come from `node`.
     pub fn new(client: Client, node: &str) -> Self {
-        let reporter = Reporter { controller: REPORTER.into(), instance: Some(node.to_owned()) };
-        Self { events: Recorder::new(client.clone(), reporter), client }
+        let reporter = Reporter {
+            controller: REPORTER.into(),
+            instance: Some(node.to_owned()),
+        };
+        Self {
+            events: Recorder::new(client.clone(), reporter),
+            client,
+        }
     }
 
     fn ports(&self, namespace: &str) -> Api<Port> {
@@ -98,11 +106,15 @@ impl KubernetesWriter {
         let address = refusal.address.to_string();
         let patch = json!({"metadata": {"annotations": {ADDRESS_REFUSED_ANNOTATION: address}}});
         let ports = self.ports(&refusal.namespace);
-        ports.patch(&refusal.pod_uid, &PatchParams::default(), &Patch::Merge(patch)).await?;
+        ports
+            .patch(&refusal.pod_uid, &PatchParams::default(), &Patch::Merge(patch))
+            .await?;
         let event = Event {
             type_: EventType::Warning,
             reason: "AddressRefused".into(),
-            note: Some(format!("{address} is still held by another pod's sandbox on this node; asking for another")),
+            note: Some(format!(
+                "{address} is still held by another pod's sandbox on this node; asking for another"
+            )),
             action: "PlugIn".into(),
             secondary: None,
         };
@@ -115,7 +127,7 @@ impl KubernetesWriter {
             ..ObjectReference::default()
         };
         if let Err(error) = self.events.publish(&event, &pod).await {
-            warn!(%error, "cannot publish an Event");
+            warn!(error = %chain(&error), "cannot publish an Event");
         }
         Ok(())
     }
@@ -125,9 +137,16 @@ impl KubernetesWriter {
         let name = port.name_any();
         let mut current = Some(port.clone());
         for _ in 0..ATTEMPTS {
-            let Some(port) = current.filter(|p| p.metadata.deletion_timestamp.is_some()) else { return Ok(()) };
-            let Some(index) = port.finalizers().iter().position(|f| f == NODE_FINALIZER) else { return Ok(()) };
-            match ports.patch(&name, &PatchParams::default(), &Patch::Json::<()>(removal(index))).await {
+            let Some(port) = current.filter(|p| p.metadata.deletion_timestamp.is_some()) else {
+                return Ok(());
+            };
+            let Some(index) = port.finalizers().iter().position(|f| f == NODE_FINALIZER) else {
+                return Ok(());
+            };
+            match ports
+                .patch(&name, &PatchParams::default(), &Patch::Json::<()>(removal(index)))
+                .await
+            {
                 Ok(_) => return Ok(()),
                 Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
                 // The list of finalizers has changed, and the test in the patch has failed.
@@ -154,7 +173,11 @@ impl PortWriter for KubernetesWriter {
 }
 
 fn failed(namespace: String, name: String) -> impl FnOnce(kube::Error) -> WriteError {
-    move |source| WriteError { namespace, name, source: Box::new(source) }
+    move |source| WriteError {
+        namespace,
+        name,
+        source: Box::new(source),
+    }
 }
 
 /// Removes the finalizer at that place, if it is still there.

@@ -66,7 +66,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -119,7 +121,9 @@ impl Engine {
         self.locks.cancel_adds(attachment);
         let uid = match pod {
             Some(pod) => pod.uid.clone(),
-            None => self.pod_of(attachment).unwrap_or_else(|| attachment.container_id.clone()),
+            None => self
+                .pod_of(attachment)
+                .unwrap_or_else(|| attachment.container_id.clone()),
         };
         let _guard = self.locks.lock(&uid).await;
         self.unplug(attachment).await
@@ -145,7 +149,10 @@ impl Engine {
     pub async fn gc(&self, valid: &[GcAttachment]) -> Result<(), SandboxError> {
         let valid: BTreeSet<Attachment> = valid
             .iter()
-            .map(|a| Attachment { container_id: a.container_id.clone(), ifname: a.ifname.clone() })
+            .map(|a| Attachment {
+                container_id: a.container_id.clone(),
+                ifname: a.ifname.clone(),
+            })
             .collect();
         let view = self.ovsdb.current().await?;
         let garbage = plan::gc(&self.records(&view), &valid, &self.locks.busy());
@@ -157,7 +164,11 @@ impl Engine {
         }
         match failures.len() {
             0 => self.purge().await,
-            failed => Err(SandboxError::Incomplete { failed, total, source: Box::new(failures.swap_remove(0)) }),
+            failed => Err(SandboxError::Incomplete {
+                failed,
+                total,
+                source: Box::new(failures.swap_remove(0)),
+            }),
         }
     }
 
@@ -170,6 +181,10 @@ impl Engine {
         let devices = self.links.list().await?;
         let busy = self.locks.busy();
         let view = self.ovsdb.current().await?;
+        // Without the bridge every device looks left over; but then it is the bridge that is missing.
+        if view.bridge(&self.settings.bridge).is_none() {
+            return Err(SandboxError::NoBridge(self.settings.bridge.clone()));
+        }
         let purge = plan::purge(&self.records(&view), &devices, &busy);
         for owner in purge.rows {
             let _guard = self.locks.lock(&owner.pod.uid).await;
@@ -210,7 +225,12 @@ impl Engine {
     /// Number of sandboxes that are plugged in; `None` while the database is away.
     pub fn sandboxes(&self) -> Option<usize> {
         let view = self.ovsdb.view()?;
-        Some(self.records(&view).iter().filter(|record| record.owner.is_some()).count())
+        Some(
+            self.records(&view)
+                .iter()
+                .filter(|record| record.owner.is_some())
+                .count(),
+        )
     }
 
     /// Takes an attachment's rows off the bridge and deletes its device. The caller holds the pod's lock.
@@ -228,13 +248,19 @@ impl Engine {
         let view = self.ovsdb.current().await?;
         let removals = plan::del(&self.records(&view), attachment);
         if !removals.is_empty() {
-            self.remove(&removals, &format!("kubestack: unplug container {}", attachment.container_id)).await?;
+            self.remove(
+                &removals,
+                &format!("kubestack: unplug container {}", attachment.container_id),
+            )
+            .await?;
         }
         Ok(())
     }
 
     async fn remove(&self, removals: &[Removal], comment: &str) -> Result<(), SandboxError> {
-        self.ovsdb.transact(&transaction::unplug(&self.settings.bridge, removals, comment)).await?;
+        self.ovsdb
+            .transact(&transaction::unplug(&self.settings.bridge, removals, comment))
+            .await?;
         Ok(())
     }
 
@@ -244,7 +270,10 @@ impl Engine {
 
     fn pod_of(&self, attachment: &Attachment) -> Option<String> {
         let view = self.ovsdb.view()?;
-        let record = self.records(&view).into_iter().find(|record| record.is_of(attachment))?;
+        let record = self
+            .records(&view)
+            .into_iter()
+            .find(|record| record.is_of(attachment))?;
         record.owner.map(|owner| owner.pod.uid)
     }
 

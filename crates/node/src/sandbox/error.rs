@@ -8,6 +8,7 @@ use thiserror::Error;
 
 use crate::link::LinkError;
 use crate::ovsdb::OvsdbError;
+use crate::report::chain;
 
 /// CNI error code: the kernel or Open vSwitch refused.
 pub const CODE_DATAPATH: u32 = 100;
@@ -31,7 +32,9 @@ pub enum SandboxError {
     #[error("{0}")]
     Refused(String),
     /// The Port's address is held by another live sandbox, and the controller has not chosen another in time.
-    #[error("address {address} is held on this node by a sandbox of pod {holder}; the controller has been asked for another")]
+    #[error(
+        "address {address} is held on this node by a sandbox of pod {holder}; the controller has been asked for another"
+    )]
     AddressHeld {
         /// The address.
         address: Ipv4Addr,
@@ -93,16 +96,9 @@ pub enum SandboxError {
 }
 
 impl SandboxError {
-    /// The whole chain in one line.
+    /// The error with its causes in one line.
     pub fn report(&self) -> String {
-        let mut text = self.to_string();
-        let mut next = std::error::Error::source(self);
-        while let Some(source) = next {
-            text.push_str(": ");
-            text.push_str(&source.to_string());
-            next = source.source();
-        }
-        text
+        chain(self)
     }
 
     /// The error for the runtime. Code 11 says that trying again may help, which kubelet does anyway.

@@ -52,7 +52,9 @@ impl Locks {
             state.pods.retain(|_, mutex| Arc::strong_count(mutex) > 1);
             Arc::clone(state.pods.entry(pod_uid.to_owned()).or_default())
         };
-        PodGuard { _guard: mutex.lock_owned().await }
+        PodGuard {
+            _guard: mutex.lock_owned().await,
+        }
     }
 
     /// Registers an ADD; `cancel` is the caller's way to take it back.
@@ -61,13 +63,27 @@ impl Locks {
         let mut state = self.state();
         let id = state.next_add;
         state.next_add += 1;
-        state.adds.entry(attachment.clone()).or_default().insert(id, cancel.clone());
-        AddGuard { locks: self.clone(), attachment: attachment.clone(), id, cancel }
+        state
+            .adds
+            .entry(attachment.clone())
+            .or_default()
+            .insert(id, cancel.clone());
+        AddGuard {
+            locks: self.clone(),
+            attachment: attachment.clone(),
+            id,
+            cancel,
+        }
     }
 
     /// Takes back the ADDs for that attachment: a DEL has come for it.
     pub(super) fn cancel_adds(&self, attachment: &Attachment) {
-        self.state().adds.get(attachment).into_iter().flatten().for_each(|(_, cancel)| cancel.cancel());
+        self.state()
+            .adds
+            .get(attachment)
+            .into_iter()
+            .flatten()
+            .for_each(|(_, cancel)| cancel.cancel());
     }
 
     /// Devices that ADDs are busy with.

@@ -22,7 +22,10 @@ pub struct Removal {
 
 impl From<&Record> for Removal {
     fn from(record: &Record) -> Self {
-        Self { port: record.port.clone(), interface: record.interface.clone() }
+        Self {
+            port: record.port.clone(),
+            interface: record.interface.clone(),
+        }
     }
 }
 
@@ -56,7 +59,11 @@ pub fn add(
     let device = host_name(attachment);
     let live = |record: &Record| devices.contains_key(&record.device);
     let address = assignment.address.addr();
-    let owned = || records.iter().filter_map(|record| Some((record, record.owner.as_ref()?)));
+    let owned = || {
+        records
+            .iter()
+            .filter_map(|record| Some((record, record.owner.as_ref()?)))
+    };
     let same_container = |owner: &Owner| owner.attachment.container_id == attachment.container_id;
     if let Some((_, other)) =
         owned().find(|(r, o)| same_container(o) && o.attachment.ifname != attachment.ifname && live(r))
@@ -92,12 +99,19 @@ fn is_as_wanted(record: &Record, device: &str, attachment: &Attachment, assignme
         && record.device == device
         && record.iface_id.as_deref() == Some(&assignment.port_id)
         && record.mac.as_deref() == Some(&assignment.mac_text())
-        && record.owner.as_ref().is_some_and(|owner| owner.address == assignment.address.addr())
+        && record
+            .owner
+            .as_ref()
+            .is_some_and(|owner| owner.address == assignment.address.addr())
 }
 
 /// Rows of an attachment. Rows of a newer sandbox of the same pod are not among them.
 pub fn del(records: &[Record], attachment: &Attachment) -> Vec<Removal> {
-    records.iter().filter(|record| record.is_of(attachment)).map(Removal::from).collect()
+    records
+        .iter()
+        .filter(|record| record.is_of(attachment))
+        .map(Removal::from)
+        .collect()
 }
 
 /// What nobody uses any more.
@@ -114,14 +128,25 @@ pub fn purge(records: &[Record], devices: &Devices, busy: &BTreeSet<String>) -> 
     let plugged: BTreeSet<&str> = records.iter().map(|record| record.device.as_str()).collect();
     let dead = |record: &&Record| !devices.contains_key(&record.device) && !busy.contains(&record.device);
     Purge {
-        rows: records.iter().filter(dead).filter_map(|record| record.owner.clone()).collect(),
-        devices: devices.keys().filter(|d| !plugged.contains(d.as_str()) && !busy.contains(*d)).cloned().collect(),
+        rows: records
+            .iter()
+            .filter(dead)
+            .filter_map(|record| record.owner.clone())
+            .collect(),
+        devices: devices
+            .keys()
+            .filter(|d| !plugged.contains(d.as_str()) && !busy.contains(*d))
+            .cloned()
+            .collect(),
     }
 }
 
 /// Attachments of ours that the runtime does not know any more (CNI GC).
 pub fn gc(records: &[Record], valid: &BTreeSet<Attachment>, busy: &BTreeSet<String>) -> Vec<Owner> {
-    let owners = records.iter().filter(|r| !busy.contains(&r.device)).filter_map(|r| r.owner.clone());
+    let owners = records
+        .iter()
+        .filter(|r| !busy.contains(&r.device))
+        .filter_map(|r| r.owner.clone());
     owners.filter(|owner| !valid.contains(&owner.attachment)).collect()
 }
 

@@ -78,8 +78,12 @@ impl Record {
 
 /// Everything on the bridge; empty if there is no such bridge.
 pub fn records(view: &View, bridge: &str) -> Vec<Record> {
-    let Some(bridge) = view.bridge(bridge) else { return vec![] };
-    view.on_bridge(bridge).map(|(port, id, interface)| record(port, id, interface)).collect()
+    let Some(bridge) = view.bridge(bridge) else {
+        return vec![];
+    };
+    view.on_bridge(bridge)
+        .map(|(port, id, interface)| record(port, id, interface))
+        .collect()
 }
 
 fn record(port: &Uuid, id: &Uuid, interface: &Interface) -> Record {
@@ -100,15 +104,25 @@ fn record(port: &Uuid, id: &Uuid, interface: &Interface) -> Record {
 fn owner(notes: &BTreeMap<String, String>) -> Option<Owner> {
     let note = |key: &str| notes.get(key).cloned();
     Some(Owner {
-        attachment: Attachment { container_id: note(CONTAINER)?, ifname: note(INTERFACE)? },
-        pod: PodRef { namespace: note(POD_NAMESPACE)?, name: note(POD_NAME)?, uid: note(POD_UID)? },
+        attachment: Attachment {
+            container_id: note(CONTAINER)?,
+            ifname: note(INTERFACE)?,
+        },
+        pod: PodRef {
+            namespace: note(POD_NAMESPACE)?,
+            name: note(POD_NAME)?,
+            uid: note(POD_UID)?,
+        },
         address: note(ADDRESS)?.parse().ok()?,
     })
 }
 
 /// Alias of a host device: whose it is, for people (`ip link`) and for [`alias_is_of_pod`].
 pub fn alias(attachment: &Attachment, pod_uid: &str) -> String {
-    let mut text = format!("stackube pod={pod_uid} interface={} container={}", attachment.ifname, attachment.container_id);
+    let mut text = format!(
+        "stackube pod={pod_uid} interface={} container={}",
+        attachment.ifname, attachment.container_id
+    );
     while text.len() > ALIAS_MAX {
         text.pop();
     }
@@ -117,7 +131,10 @@ pub fn alias(attachment: &Attachment, pod_uid: &str) -> String {
 
 /// Whether a device with that alias was made for the pod.
 pub fn alias_is_of_pod(alias: &str, pod_uid: &str) -> bool {
-    alias.strip_prefix("stackube pod=").and_then(|rest| rest.split(' ').next()) == Some(pod_uid)
+    alias
+        .strip_prefix("stackube pod=")
+        .and_then(|rest| rest.split(' ').next())
+        == Some(pod_uid)
 }
 
 #[cfg(test)]
@@ -126,7 +143,10 @@ mod tests {
 
     #[test]
     fn aliases_name_the_pod_and_fit_the_kernel() {
-        let attachment = Attachment { container_id: "c".repeat(300), ifname: "eth0".into() };
+        let attachment = Attachment {
+            container_id: "c".repeat(300),
+            ifname: "eth0".into(),
+        };
         let alias = alias(&attachment, "u-1");
         assert_eq!(alias.len(), ALIAS_MAX);
         assert!(alias_is_of_pod(&alias, "u-1"));
@@ -137,7 +157,12 @@ mod tests {
     #[test]
     fn a_row_without_all_notes_is_somebody_elses() {
         let mut notes: BTreeMap<String, String> = [
-            (CONTAINER, "c"), (INTERFACE, "eth0"), (POD_UID, "u"), (POD_NAMESPACE, "n"), (POD_NAME, "p"), (ADDRESS, "10.0.0.5"),
+            (CONTAINER, "c"),
+            (INTERFACE, "eth0"),
+            (POD_UID, "u"),
+            (POD_NAMESPACE, "n"),
+            (POD_NAME, "p"),
+            (ADDRESS, "10.0.0.5"),
         ]
         .map(|(k, v)| (k.to_owned(), v.to_owned()))
         .into();

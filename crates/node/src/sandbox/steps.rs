@@ -5,10 +5,10 @@ use std::sync::Arc;
 /// What has just been done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// The pod's lock is held.
-    Locked,
     /// The Port is ready.
     PortReady,
+    /// The pod's lock is held.
+    Locked,
     /// The veth pair exists.
     VethMade,
     /// The pod's side has its address and route.
@@ -26,8 +26,8 @@ pub enum Step {
 impl Step {
     /// All steps, in their order.
     pub const ALL: [Self; 8] = [
-        Self::Locked,
         Self::PortReady,
+        Self::Locked,
         Self::VethMade,
         Self::PodConfigured,
         Self::HostConfigured,

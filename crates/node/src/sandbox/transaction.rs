@@ -36,7 +36,11 @@ pub fn plug(
         (POD_NAME, pod.name.clone()),
         (ADDRESS, address.clone()),
     ]);
-    let mut operations = unplug(bridge, removals, &format!("kubestack: plug in pod {}/{}", pod.namespace, pod.name));
+    let mut operations = unplug(
+        bridge,
+        removals,
+        &format!("kubestack: plug in pod {}/{}", pod.namespace, pod.name),
+    );
     operations.extend([
         nobody_else(IFACE_ID, &assignment.port_id, removals),
         nobody_else(ADDRESS, &address, removals),
@@ -59,8 +63,15 @@ pub fn plug(
 pub fn unplug(bridge: &str, removals: &[Removal], comment: &str) -> Vec<Operation> {
     let ports: Vec<Uuid> = removals.iter().map(|removal| removal.port.clone()).collect();
     vec![
-        Operation::Comment { comment: comment.to_owned() },
-        Operation::require("Bridge", vec![json!(["name", "==", bridge])], vec!["name"], vec![json!({"name": bridge})]),
+        Operation::Comment {
+            comment: comment.to_owned(),
+        },
+        Operation::require(
+            "Bridge",
+            vec![json!(["name", "==", bridge])],
+            vec!["name"],
+            vec![json!({"name": bridge})],
+        ),
         change_ports(bridge, "delete", uuid_set(&ports)),
     ]
 }
@@ -76,11 +87,18 @@ fn change_ports(bridge: &str, mutator: &str, ports: Value) -> Operation {
 /// Requires that no Interface but those to be removed has the note. (Those are still in their table at this point of
 /// the transaction: the database drops unreferenced rows when it commits.)
 fn nobody_else(key: &'static str, value: &str, removals: &[Removal]) -> Operation {
-    let mut conditions = vec![json!(["external_ids", "includes", map(&BTreeMap::from([(key, value.to_owned())]))])];
+    let mut conditions = vec![json!([
+        "external_ids",
+        "includes",
+        map(&BTreeMap::from([(key, value.to_owned())]))
+    ])];
     conditions.extend(removals.iter().map(|removal| json!(["_uuid", "!=", removal.interface])));
     Operation::require("Interface", conditions, vec!["name"], vec![])
 }
 
 fn row<const N: usize>(columns: [(&str, Value); N]) -> Map<String, Value> {
-    columns.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    columns
+        .into_iter()
+        .map(|(name, value)| (name.to_owned(), value))
+        .collect()
 }

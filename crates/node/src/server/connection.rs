@@ -24,12 +24,11 @@ pub(super) struct Received {
 /// A connection, good for one call.
 pub(super) struct Connection {
     stream: UnixStream,
-    open: bool,
 }
 
 impl Connection {
     pub(super) fn new(stream: UnixStream) -> Self {
-        Self { stream, open: true }
+        Self { stream }
     }
 
     /// Reads the call.
@@ -43,7 +42,10 @@ impl Connection {
         self.stream.read_exact(&mut header[count..]).await?;
         let mut body = vec![0; body_length(header)?];
         self.stream.read_exact(&mut body).await?;
-        Ok(Received { request: serde_json::from_slice(&body)?, descriptors })
+        Ok(Received {
+            request: serde_json::from_slice(&body)?,
+            descriptors,
+        })
     }
 
     /// The descriptors come with the first byte.
@@ -69,13 +71,6 @@ impl Connection {
     /// Returns when the plugin has gone. It says nothing after its request, so whatever can be read means that.
     pub(super) async fn closed(&mut self) {
         let _ = self.stream.read(&mut [0]).await;
-        self.open = false;
-    }
-
-    /// Whether the plugin is still there.
-    pub(super) fn is_open(&self) -> bool {
-        let nothing_yet = |e: &io::Error| e.kind() == io::ErrorKind::WouldBlock;
-        self.open && self.stream.try_read(&mut [0]).is_err_and(|e| nothing_yet(&e))
     }
 
     pub(super) async fn reply(&mut self, reply: &Reply) -> io::Result<()> {

@@ -1,1 +1,16 @@
-//! to come
+//! The chassis' hostname on the Node.
+
+use stackube_api::names::CHASSIS_ANNOTATION;
+
+use crate::lab::{Lab, NODE, ovs::HOSTNAME};
+
+#[test]
+fn the_chassis_hostname_is_published_and_follows_the_database() {
+    let lab = Lab::new();
+    assert_ne!(NODE, HOSTNAME);
+    let published = |name: &str| lab.api.node_annotation(CHASSIS_ANNOTATION).as_deref() == Some(name);
+    lab.eventually("the hostname is published", || published(HOSTNAME));
+    lab.ovs
+        .vsctl("--no-wait set open_vswitch . external_ids:hostname=renamed.example.org");
+    lab.eventually("the new hostname is published", || published("renamed.example.org"));
+}

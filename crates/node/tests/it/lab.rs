@@ -1,10 +1,10 @@
 //! A node in a network namespace: Open vSwitch, the daemon, the API that it talks to, and pods' namespaces.
 
-pub mod api;
-pub mod namespace;
-pub mod ovs;
-pub mod plugin;
-pub mod process;
+pub(crate) mod api;
+pub(crate) mod namespace;
+pub(crate) mod ovs;
+pub(crate) mod plugin;
+pub(crate) mod process;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -23,46 +23,62 @@ use self::ovs::OpenVSwitch;
 use self::process::Process;
 
 /// Name of the Node, different from the chassis' hostname on purpose.
-pub const NODE: &str = "node-1";
+pub(crate) const NODE: &str = "node-1";
 /// Longest time for anything that should happen by itself.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
 /// Everything of one test. It goes when the test ends, and with the test's process if that is killed.
-pub struct Lab {
-    pub runtime: Runtime,
-    pub node: Namespace,
-    pub ovs: OpenVSwitch,
-    pub api: Api,
+pub(crate) struct Lab {
+    pub(crate) node: Namespace,
+    pub(crate) ovs: OpenVSwitch,
+    pub(crate) api: Api,
     daemon: RefCell<Option<Process>>,
     directory: TempDir,
     prefix: String,
+    /// Runs the API and the stand-in until the lab goes.
+    _runtime: Runtime,
 }
 
 impl Lab {
     /// A node with a running daemon.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let lab = Self::without_daemon();
         lab.start_daemon(None);
         lab
     }
 
     /// A node whose daemon has not been started.
-    pub fn without_daemon() -> Self {
-        assert!(rustix::process::geteuid().is_root(), "these tests need root: they make network namespaces");
+    pub(crate) fn without_daemon() -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "these tests need root: they make network namespaces"
+        );
         namespace::sweep();
         let prefix = format!("skt{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .unwrap();
         let directory = tempfile::Builder::new().prefix("kubestack-").tempdir().unwrap();
         let node = Namespace::new(&format!("{prefix}-node"));
         let ovs = OpenVSwitch::start(&node, &directory.path().join("ovs"), &runtime);
         let api = Api::start(&node, &runtime, NODE);
-        Self { runtime, node, ovs, api, daemon: RefCell::new(None), directory, prefix }
+        Self {
+            node,
+            ovs,
+            api,
+            daemon: RefCell::new(None),
+            directory,
+            prefix,
+            _runtime: runtime,
+        }
     }
 
     /// Starts the daemon and waits until it serves, or, when it is to die after `kill_after`, until it can.
-    pub fn start_daemon(&self, kill_after: Option<Step>) {
+    pub(crate) fn start_daemon(&self, kill_after: Option<Step>) {
         let kubeconfig = self.path("kubeconfig");
         std::fs::write(&kubeconfig, self.api.kubeconfig()).unwrap();
         let mut command = self.node.command(&std::env::current_exe().unwrap());
@@ -81,30 +97,40 @@ impl Lab {
         if let Some(step) = kill_after {
             command.env(crate::daemon::KILL_AFTER, format!("{step:?}"));
         }
-        self.daemon.replace(Some(Process::spawn("daemon", command, &self.path("daemon.log"))));
-        self.eventually("the daemon serves", || self.path("net.d/10-kubestack.conflist").exists() && self.is_ready());
+        self.daemon
+            .replace(Some(Process::spawn("daemon", command, &self.path("daemon.log"))));
+        self.eventually("the daemon serves", || {
+            self.path("net.d/10-kubestack.conflist").exists() && self.is_ready()
+        });
     }
 
     /// `kill -9` of the daemon.
-    pub fn kill_daemon(&self) {
+    pub(crate) fn kill_daemon(&self) {
         self.daemon.take();
     }
 
+    /// Tells the daemon to end (SIGTERM) and waits until it has.
+    pub(crate) fn terminate_daemon(&self) {
+        self.daemon.take().unwrap().terminate();
+    }
+
     /// What the daemon has said.
-    pub fn daemon_log(&self) -> String {
+    pub(crate) fn daemon_log(&self) -> String {
         std::fs::read_to_string(self.path("daemon.log")).unwrap_or_default()
     }
 
     /// /readyz of the daemon.
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.http("/readyz").starts_with("HTTP/1.0 200") || self.http("/readyz").starts_with("HTTP/1.1 200")
     }
 
     /// A GET at the daemon's HTTP address, head and body.
-    pub fn http(&self, path: &str) -> String {
+    pub(crate) fn http(&self, path: &str) -> String {
         self.node.enter(|| {
             use std::io::{Read, Write};
-            let Ok(mut stream) = std::net::TcpStream::connect("127.0.0.1:9473") else { return String::new() };
+            let Ok(mut stream) = std::net::TcpStream::connect("127.0.0.1:9473") else {
+                return String::new();
+            };
             let mut text = String::new();
             let _ = write!(stream, "GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n");
             let _ = stream.read_to_string(&mut text);
@@ -112,39 +138,57 @@ impl Lab {
         })
     }
 
+    /// Whether the daemon is serving an ADD.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.http("/metrics")
+            .lines()
+            .any(|line| line == "kubestack_adds_in_progress 1")
+    }
+
     /// A path in the lab's own directory.
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// The daemon's socket.
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.path("kubestack.sock")
     }
 
     /// A namespace for a pod.
-    pub fn pod_namespace(&self, name: &str) -> Namespace {
+    pub(crate) fn pod_namespace(&self, name: &str) -> Namespace {
         Namespace::new(&format!("{}-{name}", self.prefix))
     }
 
     /// Waits until something holds.
-    pub fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
+    pub(crate) fn eventually(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while !holds() {
-            assert!(Instant::now() < deadline, "{what}: not within {PATIENCE:?}\n{}", self.daemon_log());
+            assert!(
+                Instant::now() < deadline,
+                "{what}: not within {PATIENCE:?}\n{}",
+                self.daemon_log()
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     /// Host ends of veth pairs on the node.
-    pub fn devices(&self) -> Vec<String> {
+    pub(crate) fn devices(&self) -> Vec<String> {
         let links = self.node.json(&["-details", "link", "show"]);
-        let names = links.as_array().unwrap().iter().filter_map(|link| link["ifname"].as_str());
-        names.filter(|name| stackube_node::link::is_host_name(name)).map(str::to_owned).collect()
+        let names = links
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|link| link["ifname"].as_str());
+        names
+            .filter(|name| stackube_node::link::is_host_name(name))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// Container IDs that are plugged in.
-    pub fn plugged(&self) -> Vec<String> {
+    pub(crate) fn plugged(&self) -> Vec<String> {
         let mut containers: Vec<String> = self
             .ovs
             .records()
@@ -156,7 +200,7 @@ impl Lab {
     }
 
     /// Nothing of any pod is left on the node.
-    pub fn assert_empty(&self) {
+    pub(crate) fn assert_empty(&self) {
         assert_eq!(self.plugged(), Vec::<String>::new(), "rows are left");
         assert_eq!(self.devices(), Vec::<String>::new(), "devices are left");
     }
@@ -164,16 +208,16 @@ impl Lab {
 
 /// A pod with the sandbox that a test wants for it.
 #[derive(Clone, Debug)]
-pub struct Pod {
-    pub name: String,
-    pub uid: String,
-    pub ip: String,
-    pub port_id: String,
+pub(crate) struct Pod {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) ip: String,
+    pub(crate) port_id: String,
 }
 
 impl Pod {
     /// Number `n`: every value of it differs from those of other numbers.
-    pub fn number(n: u8) -> Self {
+    pub(crate) fn number(n: u8) -> Self {
         Self {
             name: format!("pod-{n}"),
             uid: format!("00000000-0000-4000-8000-0000000000{n:02x}"),
@@ -183,20 +227,20 @@ impl Pod {
     }
 
     /// MAC address of its Neutron port.
-    pub fn mac(&self) -> String {
+    pub(crate) fn mac(&self) -> String {
         let last: u8 = self.ip.rsplit('.').next().unwrap().parse().unwrap();
         format!("fa:16:3e:00:00:{last:02x}")
     }
 
     /// Its Port, ready.
-    pub fn port(&self) -> Value {
+    pub(crate) fn port(&self) -> Value {
         let mut port = self.port_waiting("");
         port["status"] = self.status();
         port
     }
 
     /// The status of a ready Port.
-    pub fn status(&self) -> Value {
+    pub(crate) fn status(&self) -> Value {
         json!({
             "portID": self.port_id, "ip": self.ip, "prefixLength": 16, "mac": self.mac(),
             "gateway": "10.244.0.1", "mtu": 1442, "ready": true,
@@ -204,7 +248,7 @@ impl Pod {
     }
 
     /// Its Port, not ready yet.
-    pub fn port_waiting(&self, message: &str) -> Value {
+    pub(crate) fn port_waiting(&self, message: &str) -> Value {
         json!({
             "apiVersion": "stackube.kubernetes.io/v1", "kind": "Port",
             "metadata": {
@@ -219,21 +263,32 @@ impl Pod {
 }
 
 /// The attachment of a container.
-pub fn attachment(container: &str) -> Attachment {
-    Attachment { container_id: container.into(), ifname: "eth0".into() }
+pub(crate) fn attachment(container: &str) -> Attachment {
+    Attachment {
+        container_id: container.into(),
+        ifname: "eth0".into(),
+    }
 }
 
 /// A command that has to succeed; its standard output.
-pub fn run(command: &mut std::process::Command) -> String {
+pub(crate) fn run(command: &mut std::process::Command) -> String {
     let output = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let (out, err) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{command:?}: {}\n{out}{err}", output.status);
     out.into_owned()
 }
 
 /// Whether a file of that name is in `PATH`-like Debian places; for clear failures.
-pub fn require(program: &str) -> PathBuf {
+pub(crate) fn require(program: &str) -> PathBuf {
     let directories = ["/usr/sbin", "/usr/bin", "/sbin", "/bin"];
-    let found = directories.iter().map(|d| Path::new(d).join(program)).find(|p| p.exists());
-    found.unwrap_or_else(|| panic!("these tests need {program}: apt-get install openvswitch-switch iproute2 iputils-ping"))
+    let found = directories
+        .iter()
+        .map(|d| Path::new(d).join(program))
+        .find(|p| p.exists());
+    found.unwrap_or_else(|| {
+        panic!("these tests need {program}: apt-get install openvswitch-switch iproute2 iputils-ping")
+    })
 }

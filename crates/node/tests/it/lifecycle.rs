@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use stackube_node::link::host_name;
 
+use crate::lab::namespace::Namespace;
 use crate::lab::{Lab, Pod, attachment};
 
 #[test]
@@ -30,35 +31,57 @@ fn a_pod_gets_what_its_port_says() {
             "routes": [{"dst": "0.0.0.0/0", "gw": "10.244.0.1"}],
         })
     );
-
-    let link = &netns.json(&["-details", "link", "show", "eth0"])[0];
-    assert_eq!((&link["address"], &link["mtu"]), (&json!("fa:16:3e:00:00:0b"), &json!(1442)));
-    assert!(flags(link).contains(&"UP".to_owned()));
-    assert_eq!(link["inet6_addr_gen_mode"], "none");
-    assert!(flags(&netns.json(&["link", "show", "lo"])[0]).contains(&"UP".to_owned()));
-    let addresses = netns.json(&["address", "show", "eth0"]);
-    let addresses: Vec<_> = addresses[0]["addr_info"].as_array().unwrap().iter().map(|a| &a["local"]).collect();
-    assert_eq!(addresses, [&json!("10.244.0.11")], "one address, and none of IPv6");
-    let default = &netns.json(&["route", "show", "default"])[0];
-    assert_eq!((&default["gateway"], &default["dev"]), (&json!("10.244.0.1"), &json!("eth0")));
-
-    let host = &lab.node.json(&["-details", "link", "show", &device])[0];
-    assert_eq!((&host["mtu"], &host["inet6_addr_gen_mode"]), (&json!(1442), &json!("none")));
-    assert!(flags(host).contains(&"UP".to_owned()) && flags(host).contains(&"NOARP".to_owned()), "{host}");
-    assert!(host["ifalias"].as_str().unwrap().contains(&pod.uid));
-    assert!(lab.node.json(&["address", "show", &device])[0]["addr_info"].as_array().unwrap().is_empty());
-
-    let records = lab.ovs.records();
-    let record = records.iter().find(|r| r.device == device).unwrap();
-    assert_eq!(record.iface_id.as_deref(), Some(pod.port_id.as_str()));
-    assert!(record.installed && record.ofport.unwrap() > 0);
+    assert_pod_side(&netns);
+    assert_host_side(&lab, &pod, &device);
 
     lab.check("c1", &pod, &netns, &result).ok();
     lab.status().ok();
     lab.del("c1", Some(&pod), Some(&netns)).ok();
     lab.assert_empty();
-    assert!(netns.json(&["link", "show"]).as_array().unwrap().iter().all(|l| l["ifname"] != "eth0"));
+    let left = netns.json(&["link", "show"]);
+    assert!(
+        left.as_array().unwrap().iter().all(|link| link["ifname"] != "eth0"),
+        "{left}"
+    );
     lab.del("c1", Some(&pod), Some(&netns)).ok();
+}
+
+fn assert_pod_side(netns: &Namespace) {
+    let link = &netns.json(&["-details", "link", "show", "eth0"])[0];
+    assert_eq!(link["address"], "fa:16:3e:00:00:0b");
+    assert_eq!(link["mtu"], 1442);
+    assert_eq!(link["inet6_addr_gen_mode"], "none");
+    assert!(flags(link).contains(&"UP".to_owned()));
+    assert!(flags(&netns.json(&["link", "show", "lo"])[0]).contains(&"UP".to_owned()));
+    let addresses = netns.json(&["address", "show", "eth0"]);
+    let addresses: Vec<_> = addresses[0]["addr_info"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|a| &a["local"])
+        .collect();
+    assert_eq!(addresses, [&json!("10.244.0.11")], "one address, and none of IPv6");
+    let default = &netns.json(&["route", "show", "default"])[0];
+    assert_eq!(default["gateway"], "10.244.0.1");
+    assert_eq!(default["dev"], "eth0");
+}
+
+fn assert_host_side(lab: &Lab, pod: &Pod, device: &str) {
+    let host = &lab.node.json(&["-details", "link", "show", device])[0];
+    assert_eq!(host["mtu"], 1442);
+    assert_eq!(host["inet6_addr_gen_mode"], "none");
+    for flag in ["UP", "NOARP"] {
+        assert!(flags(host).contains(&flag.to_owned()), "{flag} is missing: {host}");
+    }
+    assert!(host["ifalias"].as_str().unwrap().contains(&pod.uid));
+    let addresses = &lab.node.json(&["address", "show", device])[0]["addr_info"];
+    assert_eq!(addresses, &json!([]), "the host has no address on a pod's device");
+
+    let records = lab.ovs.records();
+    let record = records.iter().find(|r| r.device == device).unwrap();
+    assert_eq!(record.iface_id.as_deref(), Some(pod.port_id.as_str()));
+    assert_eq!(record.mac, Some(pod.mac()));
+    assert!(record.installed && record.ofport.unwrap() > 0);
 }
 
 fn flags(link: &Value) -> Vec<String> {
@@ -66,7 +89,7 @@ fn flags(link: &Value) -> Vec<String> {
 }
 
 #[test]
-fn pods_exchange_data_through_the_userspace_datapath() {
+fn pods_exchange_data() {
     let lab = Lab::new();
     let (a, b) = (Pod::number(1), Pod::number(2));
     let (a_netns, b_netns) = (lab.pod_namespace("a"), lab.pod_namespace("b"));
@@ -98,7 +121,7 @@ fn a_repeated_add_changes_nothing() {
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
     let first = lab.add("c1", &pod, &netns).ok();
-    let index = |netns: &crate::lab::namespace::Namespace| netns.json(&["link", "show", "eth0"])[0]["ifindex"].clone();
+    let index = |netns: &Namespace| netns.json(&["link", "show", "eth0"])[0]["ifindex"].clone();
     let before = (index(&netns), lab.ovs.records());
     let second = lab.add("c1", &pod, &netns).ok();
     assert_eq!(first, second);
@@ -148,7 +171,12 @@ fn check_says_what_differs() {
     lab.node.ip(&format!("link set {device} up"));
     let mut wrong = result.clone();
     wrong["ips"][0]["address"] = json!("10.244.0.99/16");
-    assert!(lab.check("c1", &pod, &netns, &wrong).error().1.contains("another address"));
+    assert!(
+        lab.check("c1", &pod, &netns, &wrong)
+            .error()
+            .1
+            .contains("another address")
+    );
     lab.ovs.vsctl(&format!("--no-wait del-port br-int {device}"));
     expect("the pod is not on the bridge");
 }
@@ -175,19 +203,30 @@ fn an_old_sandbox_cannot_take_down_a_newer_one() {
     // One row with the logical port: OVN would ignore the second.
     assert_eq!(lab.plugged(), ["new"]);
     lab.del("old", Some(&pod), Some(&old)).ok();
-    assert_eq!((lab.plugged(), lab.devices()), (vec!["new".to_owned()], vec![host_name(&attachment("new"))]));
+    assert_eq!(
+        (lab.plugged(), lab.devices()),
+        (vec!["new".to_owned()], vec![host_name(&attachment("new"))])
+    );
     lab.check("new", &pod, &new, &result).ok();
 }
 
 #[test]
 fn thirty_pods_at_once() {
     let lab = Lab::new();
-    let pods: Vec<_> = (1..=30).map(|n| (Pod::number(n), lab.pod_namespace(&format!("p{n}")), format!("c{n}"))).collect();
-    let calls: Vec<_> = pods.iter().map(|(pod, netns, container)| lab.start_add(container, pod, netns)).collect();
+    let pods: Vec<_> = (1..=30)
+        .map(|n| (Pod::number(n), lab.pod_namespace(&format!("p{n}")), format!("c{n}")))
+        .collect();
+    let calls: Vec<_> = pods
+        .iter()
+        .map(|(pod, netns, container)| lab.start_add(container, pod, netns))
+        .collect();
     pods.iter().for_each(|(pod, ..)| lab.api.put(pod.port()));
     calls.into_iter().for_each(|call| drop(call.answer().ok()));
     assert_eq!((lab.plugged().len(), lab.devices().len()), (30, 30));
     let metrics = lab.http("/metrics");
     assert!(metrics.contains("kubestack_sandboxes 30"), "{metrics}");
-    assert!(metrics.contains(r#"kubestack_cni_calls_total{command="ADD",code="0"} 30"#), "{metrics}");
+    assert!(
+        metrics.contains(r#"kubestack_cni_calls_total{command="ADD",code="0"} 30"#),
+        "{metrics}"
+    );
 }

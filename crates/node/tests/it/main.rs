@@ -1,8 +1,13 @@
-//! The daemon and the plugin against real network namespaces, a real ovsdb-server and a real ovs-vswitchd (userspace
-//! datapath). Two parts stand in: a Kubernetes API that serves Ports and takes patches ([`lab::api`]), and something
-//! that sets `ovn-installed` where ovn-controller would ([`lab::ovs`]); the real ones are used by the end-to-end tests.
+//! The daemon and the plugin against real network namespaces, a real ovsdb-server and a real ovs-vswitchd.
 //!
-//! Needs root, openvswitch-switch, iproute2, iputils-ping and util-linux, and Go for cnitool. Without them it fails.
+//! Two parts stand in: a Kubernetes API that serves Ports and takes patches ([`lab::api`]), and something that sets
+//! `ovn-installed` where ovn-controller would ([`lab::ovs`]). The real ones are used by the end-to-end tests.
+//!
+//! Open vSwitch's datapath is that of userspace; with `TEST_DATAPATH=system` it is the kernel's, for a machine that has
+//! it (`devbox/vm/run`).
+//!
+//! Needs root, openvswitch-switch, nftables, iproute2, iputils-ping, iputils-arping and util-linux, and Go for cnitool.
+//! Without them it fails.
 
 #[cfg(test)]
 mod abort;

@@ -128,8 +128,8 @@ impl Resource for Network {
 impl Tagged for Network {
     const TAGS: &'static str = "networks/{}/tags";
 
-    fn set_tags(&mut self, tags: Vec<String>) {
-        self.tags = tags;
+    fn tags_mut(&mut self) -> &mut Vec<String> {
+        &mut self.tags
     }
 }
 
@@ -145,7 +145,7 @@ impl Session {
     /// # Errors
     /// [`Error::QuotaExceeded`]; else as for any request.
     pub async fn create_network(&self, new: &CreateNetwork) -> Result<Network, Error> {
-        self.create_tagged(new, &new.tags).await
+        Ok(self.tagged(self.create(new).await?, &new.tags).await)
     }
 
     /// # Errors

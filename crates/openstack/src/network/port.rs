@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::tags::push_tags;
+use super::tags::{Tagged, push_tags};
 use crate::id::{NetworkId, PortId, ProjectId, SecurityGroupId, SubnetId, none_if_empty};
 use crate::request::Payload;
 use crate::resource::{Owned, Query, Resource, push};
@@ -159,7 +159,7 @@ pub struct CreatePort {
     pub name: String,
     /// Free text, at most 255 characters.
     pub description: String,
-    /// At most 50 tags. Ports are the one kind of object that Neutron gives its tags in the call that makes it.
+    /// At most 50 tags of 1 to 255 characters. Sent with the rest; put on by a second call if Neutron dropped them.
     pub tags: Vec<String>,
     /// Its addresses; empty for none.
     pub fixed_ips: Vec<FixedIpRequest>,
@@ -271,6 +271,14 @@ impl Resource for Port {
 
     fn id(&self) -> &str {
         self.id.as_str()
+    }
+}
+
+impl Tagged for Port {
+    const TAGS: &'static str = "ports/{}/tags";
+
+    fn tags_mut(&mut self) -> &mut Vec<String> {
+        &mut self.tags
     }
 }
 

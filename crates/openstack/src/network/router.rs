@@ -139,8 +139,8 @@ impl Resource for Router {
 impl Tagged for Router {
     const TAGS: &'static str = "routers/{}/tags";
 
-    fn set_tags(&mut self, tags: Vec<String>) {
-        self.tags = tags;
+    fn tags_mut(&mut self) -> &mut Vec<String> {
+        &mut self.tags
     }
 }
 
@@ -157,7 +157,7 @@ impl Session {
     /// [`Error::QuotaExceeded`], [`Error::NotFound`] or [`Error::BadRequest`] if the external network is none; else as for
     /// any request.
     pub async fn create_router(&self, new: &CreateRouter) -> Result<Router, Error> {
-        self.create_tagged(new, &new.tags).await
+        Ok(self.tagged(self.create(new).await?, &new.tags).await)
     }
 
     /// # Errors

@@ -104,12 +104,15 @@ impl Resource for SecurityGroup {
 impl Tagged for SecurityGroup {
     const TAGS: &'static str = "security-groups/{}/tags";
 
-    fn set_tags(&mut self, tags: Vec<String>) {
-        self.tags = tags;
+    fn tags_mut(&mut self) -> &mut Vec<String> {
+        &mut self.tags
     }
 }
 
 impl Owned for SecurityGroup {
+    /// Neutron answers a list by project with a new `default` group if the project has none, even if the project is gone.
+    const LISTED_BY_PROJECT: bool = false;
+
     fn project(&self) -> Option<&ProjectId> {
         self.project_id.as_ref()
     }
@@ -121,7 +124,7 @@ impl Session {
     /// # Errors
     /// [`Error::QuotaExceeded`]; else as for any request.
     pub async fn create_security_group(&self, new: &CreateSecurityGroup) -> Result<SecurityGroup, Error> {
-        self.create_tagged(new, &new.tags).await
+        Ok(self.tagged(self.create(new).await?, &new.tags).await)
     }
 
     /// # Errors
@@ -130,7 +133,8 @@ impl Session {
         self.get(id.as_str()).await
     }
 
-    /// The security groups that the project owns. Asking makes Neutron create the project's `default` group.
+    /// The security groups that the project owns. Neutron gives the project *of the session* a `default` group if it has none,
+    /// so the last look at a tenant's groups is the service session's. That one reads those of all projects: filter.
     ///
     /// # Errors
     /// As for any request.

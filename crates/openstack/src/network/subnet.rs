@@ -160,8 +160,8 @@ impl Resource for Subnet {
 impl Tagged for Subnet {
     const TAGS: &'static str = "subnets/{}/tags";
 
-    fn set_tags(&mut self, tags: Vec<String>) {
-        self.tags = tags;
+    fn tags_mut(&mut self) -> &mut Vec<String> {
+        &mut self.tags
     }
 }
 
@@ -178,7 +178,7 @@ impl Session {
     /// [`Error::BadRequest`] if the block overlaps another on the network or the gateway is outside it,
     /// [`Error::QuotaExceeded`]; else as for any request.
     pub async fn create_subnet(&self, new: &CreateSubnet) -> Result<Subnet, Error> {
-        self.create_tagged(new, &new.tags).await
+        Ok(self.tagged(self.create(new).await?, &new.tags).await)
     }
 
     /// # Errors

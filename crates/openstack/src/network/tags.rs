@@ -1,14 +1,17 @@
-//! Tags. Neutron (29, 2026.1) takes them in the POST for ports only, and there only with the ML2 extension driver
-//! `tag_ports_during_bulk_creation`; without it they are silently dropped, so that is checked at start. Everything else is
-//! tagged by a second call. Between the two, or after a crash there, `description` is what tells whose an object is: it is in
-//! the POST and can be asked for in lists.
+//! Tags. Neutron (29, 2026.1) takes them in the POST for ports only, and keeps them there only with the ML2 extension driver
+//! `tag_ports_during_bulk_creation`: without it they are dropped without a word, and whether it is on cannot be asked (ML2/OVN
+//! leaves its alias out of the list of extensions). So the answer is looked at. Everything else is tagged by a second call
+//! (which raises the object's `revision_number`: read it again before an update that depends on it).
+//!
+//! Between the two calls, or after a crash there, `description` is what tells whose an object is: it is in the POST and can
+//! be asked for in lists.
 
 use http::Method;
 use serde_json::json;
 
 use crate::error::Error;
 use crate::id::{NetworkId, PortId, RouterId, SecurityGroupId, SubnetId};
-use crate::request::{Payload, Request};
+use crate::request::Request;
 use crate::resource::{Query, Resource};
 use crate::service::Service;
 use crate::session::Session;
@@ -55,26 +58,26 @@ impl Session {
         self.send(request.json(&json!({"tags": tags}))).await.map(drop)
     }
 
-    /// Makes an object and puts tags on it. What was made is returned even if it could not be tagged: its ID must not be
-    /// lost, and whoever compares tags with what they should be puts them on later.
-    pub(super) async fn create_tagged<R: Tagged>(&self, new: &impl Payload, tags: &[String]) -> Result<R, Error> {
-        let mut made: R = self.create(new).await?;
-        if !tags.is_empty() {
-            match self.put_tags(R::TAGS, R::WHAT, made.id(), tags).await {
-                Ok(()) => made.set_tags(tags.to_vec()),
-                Err(error) => tracing::warn!(%error, what = R::WHAT, id = made.id(), "made, but not tagged"),
-            }
+    /// Puts on the tags that `made` should have but has not. What was made is returned even if it could not be tagged: its
+    /// ID must not be lost, and whoever compares tags with what they should be puts them on later.
+    pub(super) async fn tagged<R: Tagged>(&self, mut made: R, tags: &[String]) -> R {
+        if tags.iter().all(|tag| made.tags_mut().contains(tag)) {
+            return made;
         }
-        Ok(made)
+        match self.put_tags(R::TAGS, R::WHAT, made.id(), tags).await {
+            Ok(()) => *made.tags_mut() = tags.to_vec(),
+            Err(error) => tracing::warn!(%error, what = R::WHAT, id = made.id(), "made, but not tagged"),
+        }
+        made
     }
 }
 
-/// A kind of object that is tagged by a second call.
+/// A kind of object that carries tags.
 pub(super) trait Tagged: Resource {
     /// The path of its tags.
     const TAGS: &'static str;
 
-    fn set_tags(&mut self, tags: Vec<String>);
+    fn tags_mut(&mut self) -> &mut Vec<String>;
 }
 
 /// Neutron's `tags` filter: all of these.

@@ -32,8 +32,8 @@ impl Session {
     /// All pages of a list. Neutron is asked for pages of the configured size and says whether another follows; Keystone's
     /// lists are not paged unless the operator limits them, and then it says so too.
     ///
-    /// A page is asked for by the ID of the last object before it, in the order of IDs, so objects that exist throughout are
-    /// seen exactly once. If that object is deleted just then, Neutron answers 404 and the list is begun anew.
+    /// A page is asked for by the ID of the last object before it; Neutron sorts what it pages by ID, so objects that exist
+    /// throughout are seen exactly once. If that object is deleted just then, Neutron answers 404 and the list is begun anew.
     pub(crate) async fn list<R: Resource>(&self, query: Query) -> Result<Vec<R>, Error> {
         let mut restarts = 0;
         loop {
@@ -68,7 +68,6 @@ impl Session {
         let mut query = query.clone();
         if R::SERVICE == Service::Network {
             query.push(("limit", self.page_size().to_string()));
-            query.extend([("sort_key", "id".to_owned()), ("sort_dir", "asc".to_owned())]);
         }
         query.extend(marker.map(|id| ("marker", id.to_owned())));
         let request = Request::new(R::SERVICE, Method::GET, R::COLLECTION, &[]).about(R::WHAT, "list");

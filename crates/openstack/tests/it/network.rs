@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use stackube_openstack::network::{
     CreateNetwork, CreatePort, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction,
-    ExternalGateway, FixedIpRequest, QuotaChange, Taggable, UpdatePort, UpdateRouter,
+    ExternalGateway, FixedIpRequest, QuotaChange, SecurityGroupFilter, Taggable, UpdatePort, UpdateRouter,
 };
 use stackube_openstack::{Error, Session};
 use wiremock::ResponseTemplate;
@@ -51,9 +51,12 @@ async fn sent(fake: &Fake, verb: &str, at: &str) -> Value {
 }
 
 #[tokio::test]
-async fn tags_and_owner_are_in_the_post_itself() {
-    let (fake, session) = fake("POST", "ports", json!({"port": port("p1")})).await;
+async fn a_port_is_sent_whole_with_its_tags() {
+    let mut answer = port("p1");
+    answer["tags"] = json!(["stackube"]);
+    let (fake, session) = fake("POST", "ports", json!({"port": answer})).await;
     session.create_port(&new_port()).await.unwrap();
+    assert!(fake.requests("PUT", "/networking/v2.0/ports/p1/tags").await.is_empty());
     assert_eq!(
         sent(&fake, "POST", "ports").await,
         json!({"port": {"project_id": TENANT, "network_id": "n1", "name": "kube-p", "description": "uid",
@@ -61,22 +64,98 @@ async fn tags_and_owner_are_in_the_post_itself() {
             "security_groups": ["g1"], "device_owner": "compute:stackube", "device_id": "uid",
             "admin_state_up": true, "binding:host_id": "h"}})
     );
+}
 
-    let (fake, session) = self::fake("POST", "networks", json!({"network": network("n1", TENANT)})).await;
-    let new = CreateNetwork {
+#[tokio::test]
+async fn ports_whose_tags_were_dropped_are_tagged_by_a_second_call() {
+    let (fake, session) = fake("POST", "ports", json!({"port": port("p1")})).await;
+    fake.mount(
+        "PUT",
+        "/networking/v2.0/ports/p1/tags",
+        ok(json!({"tags": ["stackube"]})),
+    )
+    .await;
+    assert_eq!(session.create_port(&new_port()).await.unwrap().tags, ["stackube"]);
+    assert_eq!(sent(&fake, "PUT", "ports/p1/tags").await, json!({"tags": ["stackube"]}));
+}
+
+#[tokio::test]
+async fn security_groups_are_not_asked_for_by_project() {
+    let group = |id: &str, project: &str| json!({"id": id, "name": "default", "project_id": project});
+    let (fake, session) = fake(
+        "GET",
+        "security-groups",
+        json!({"security_groups": [group("g1", TENANT), group("g2", "p")]}),
+    )
+    .await;
+    fake.mount(
+        "GET",
+        "/networking/v2.0/security-group-rules",
+        ok(json!({"security_group_rules": []})),
+    )
+    .await;
+    let found = session
+        .list_security_groups(&tenant(), &SecurityGroupFilter::default())
+        .await
+        .unwrap();
+    assert_eq!(found.iter().map(|group| group.id.as_str()).collect::<Vec<_>>(), ["g1"]);
+    session
+        .list_security_group_rules(&tenant(), Some(&"g1".parse().unwrap()))
+        .await
+        .unwrap();
+    for at in ["security-groups", "security-group-rules"] {
+        let request = &fake.requests("GET", &format!("/networking/v2.0/{at}")).await[0];
+        assert!(
+            !request.url.query().unwrap().contains("project_id"),
+            "Neutron would make a default group: {}",
+            request.url
+        );
+    }
+}
+
+fn new_network() -> CreateNetwork {
+    CreateNetwork {
         project_id: tenant(),
         name: "n".into(),
         description: "d".into(),
-        tags: vec!["a".into()],
+        tags: vec!["x".into(), "y".into()],
         mtu: None,
-    };
-    let made = session.create_network(&new).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn other_objects_are_tagged_by_a_second_call() {
+    let (fake, session) = fake("POST", "networks", json!({"network": network("n1", TENANT)})).await;
+    fake.mount(
+        "PUT",
+        "/networking/v2.0/networks/n1/tags",
+        ok(json!({"tags": ["x", "y"]})),
+    )
+    .await;
+    let made = session.create_network(&new_network()).await.unwrap();
     assert_eq!(
         (made.mtu, made.port_security_enabled, made.external),
         (Some(1442), Some(true), false)
     );
-    let expected = json!({"network": {"project_id": TENANT, "name": "n", "description": "d", "tags": ["a"]}});
+    assert_eq!(made.tags, ["x", "y"]);
+    let expected = json!({"network": {"project_id": TENANT, "name": "n", "description": "d"}});
     assert_eq!(sent(&fake, "POST", "networks").await, expected);
+    assert_eq!(
+        sent(&fake, "PUT", "networks/n1/tags").await,
+        json!({"tags": ["x", "y"]})
+    );
+}
+
+#[tokio::test]
+async fn an_object_that_could_not_be_tagged_is_not_lost() {
+    let mut answer = network("n1", TENANT);
+    answer["tags"] = json!([]);
+    let (fake, session) = fake("POST", "networks", json!({"network": answer})).await;
+    fake.mount("PUT", "/networking/v2.0/networks/n1/tags", ResponseTemplate::new(500))
+        .await;
+    let made = session.create_network(&new_network()).await.unwrap();
+    assert_eq!((made.id.as_str(), made.tags.len()), ("n1", 0));
+    assert_eq!(fake.requests("POST", "/networking/v2.0/networks").await.len(), 1);
 }
 
 #[tokio::test]
@@ -86,18 +165,17 @@ async fn subnets_and_routers_are_sent_whole() {
         "allocation_pools": [{"start": "10.244.0.2", "end": "10.244.255.254"}]}});
     let (fake, session) = fake("POST", "subnets", answer).await;
     let cidr = "10.244.0.0/16".parse().unwrap();
-    let mut new = CreateSubnet::new(
+    let new = CreateSubnet::new(
         tenant(),
         "n1".parse().unwrap(),
         "n".into(),
         cidr,
         "10.244.0.1".parse().unwrap(),
     );
-    new.tags = vec!["a".into()];
     session.create_subnet(&new).await.unwrap();
     assert_eq!(
         sent(&fake, "POST", "subnets").await,
-        json!({"subnet": {"project_id": TENANT, "network_id": "n1", "name": "n", "description": "", "tags": ["a"],
+        json!({"subnet": {"project_id": TENANT, "network_id": "n1", "name": "n", "description": "",
             "cidr": "10.244.0.0/16", "gateway_ip": "10.244.0.1", "enable_dhcp": false, "ip_version": 4}})
     );
 
@@ -175,6 +253,14 @@ async fn an_update_is_bound_to_a_revision_if_wanted() {
 #[tokio::test]
 async fn ports_in_bulk_are_all_or_none() {
     let (fake, session) = fake("POST", "ports", json!({"ports": [port("p1"), port("p2")]})).await;
+    for id in ["p1", "p2"] {
+        fake.mount(
+            "PUT",
+            &format!("/networking/v2.0/ports/{id}/tags"),
+            ok(json!({"tags": ["stackube"]})),
+        )
+        .await;
+    }
     let made = session.create_ports(&[new_port(), new_port()]).await.unwrap();
     assert_eq!(
         made.iter().map(|port| port.id.as_str()).collect::<Vec<_>>(),
@@ -279,7 +365,7 @@ async fn security_groups_and_rules() {
         project_id: tenant(),
         name: "g".into(),
         description: String::new(),
-        tags: vec!["a".into()],
+        tags: Vec::new(),
     };
     let group = session.create_security_group(&new).await.unwrap();
     assert_eq!(group.security_group_rules[0].direction, Direction::Ingress);
@@ -324,10 +410,15 @@ async fn missing_extensions_are_named() {
     let all = stackube_openstack::network::REQUIRED_EXTENSIONS;
     let (_fake, session) = fake("GET", "extensions", aliases(&all)).await;
     session.require_extensions().await.unwrap();
-    let without: Vec<&str> = all.into_iter().filter(|alias| *alias != "tag-creation").collect();
+    let without: Vec<&str> = all.into_iter().filter(|alias| *alias != "revision-if-match").collect();
     let (_fake, session) = fake("GET", "extensions", aliases(&without)).await;
     let error = session.require_extensions().await.unwrap_err();
-    assert!(error.to_string().contains("this Neutron lacks tag-creation"), "{error}");
+    assert!(
+        error
+            .to_string()
+            .contains("this Neutron lacks the API extensions revision-if-match"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

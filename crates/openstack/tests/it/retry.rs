@@ -106,7 +106,7 @@ async fn a_post_is_not_repeated_after_its_body_was_sent() {
     ] {
         let raw = Raw::start(behaviour).await;
         let (_fake, mut config) = cloud_with_neutron(&raw).await;
-        config.request_timeout = Duration::from_millis(300);
+        config.request_timeout = Duration::from_secs(1);
         let session = Cloud::new(config).unwrap().service();
         let error = session.create_network(&new_network()).await.unwrap_err();
         assert!(error.may_have_been_executed() && error.is_transient(), "{error:?}");
@@ -260,7 +260,7 @@ async fn the_observer_sees_every_attempt_by_route() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_project_cannot_take_all_places() {
     let fake = Fake::start().await;
-    let slow = ok(json!({"network": network("slow", OWN_PROJECT)})).set_delay(Duration::from_millis(300));
+    let slow = ok(json!({"network": network("slow", OWN_PROJECT)})).set_delay(Duration::from_secs(1));
     fake.mount("GET", "/networking/v2.0/networks/slow", slow).await;
     with_network(&fake).await;
     let mut config = fake.config();
@@ -271,7 +271,7 @@ async fn a_project_cannot_take_all_places() {
     slow.token_info().await.unwrap();
     quick.token_info().await.unwrap();
     let slow_id: NetworkId = "slow".parse().unwrap();
-    let slow_calls = futures::future::join_all((0..4).map(|_| slow.get_network(&slow_id)));
+    let slow_calls = futures::future::join_all((0..3).map(|_| slow.get_network(&slow_id)));
     let quick_call = async {
         tokio::time::sleep(Duration::from_millis(50)).await;
         let started = Instant::now();
@@ -280,9 +280,9 @@ async fn a_project_cannot_take_all_places() {
     };
     let started = Instant::now();
     let (_, quick_took) = tokio::join!(slow_calls, quick_call);
-    assert!(quick_took < Duration::from_millis(250), "{quick_took:?}");
+    assert!(quick_took < Duration::from_millis(900), "{quick_took:?}");
     assert!(
-        started.elapsed() >= Duration::from_millis(1200),
+        started.elapsed() >= Duration::from_secs(3),
         "one at a time: {:?}",
         started.elapsed()
     );

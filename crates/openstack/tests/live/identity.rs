@@ -1,10 +1,11 @@
+use stackube_openstack::id::{DomainId, ProjectId, UserId};
 use stackube_openstack::identity::{
     Actor, AssignmentScope, CreateProject, CreateRole, CreateUser, ProjectFilter, RoleAssignment, UpdateProject,
     UpdateUser,
 };
-use stackube_openstack::{Cloud, Credentials, Error, Optional, ProjectRef, UserRef};
+use stackube_openstack::{Cloud, Credentials, Error, Optional, ProjectRef, Session, UserRef};
 
-use crate::support::{cloud, config, default_domain, role, unique, with_tenant};
+use crate::support::{Tenant, cloud, config, default_domain, role, unique, with_tenant};
 
 #[tokio::test]
 async fn projects() {
@@ -57,72 +58,83 @@ async fn projects() {
     assert!(session.get_project(&made.id).await.optional().unwrap().is_none());
 }
 
+fn new_user(name: &str, domain: &DomainId, tenant: &Tenant) -> CreateUser {
+    CreateUser {
+        name: name.to_owned(),
+        domain_id: domain.clone(),
+        password: "first-Pa55word".into(),
+        default_project_id: Some(tenant.project.clone()),
+        description: "d".into(),
+        enabled: true,
+    }
+}
+
+fn login(user: &UserId, password: &str, project: &ProjectId) -> Session {
+    let mut config = config();
+    config.credentials = Credentials::Password {
+        user: UserRef::Id(user.clone()),
+        password: password.into(),
+        project: ProjectRef::Id(project.clone()),
+    };
+    Cloud::new(config).unwrap().service()
+}
+
 #[tokio::test]
-async fn users_and_their_passwords() {
+async fn users() {
     with_tenant(|tenant| async move {
         let session = tenant.service();
-        let domain = default_domain(&session).await;
-        let name = unique("user");
-        let new = CreateUser {
-            name: name.clone(),
-            domain_id: domain.clone(),
-            password: "first-Pa55word".into(),
-            default_project_id: Some(tenant.project.clone()),
-            description: "d".into(),
-            enabled: true,
-        };
+        let (domain, name) = (default_domain(&session).await, unique("user"));
+        let new = new_user(&name, &domain, &tenant);
         let user = session.create_user(&new).await.unwrap();
         assert!(session.create_user(&new).await.unwrap_err().is_conflict());
         assert_eq!(session.find_user(&domain, &name).await.unwrap().as_ref(), Some(&user));
+        let read = session.get_user(&user.id).await.unwrap();
         assert_eq!(
-            session.get_user(&user.id).await.unwrap().default_project_id.as_ref(),
-            Some(&tenant.project)
+            (read.default_project_id.as_ref(), read.description.as_deref()),
+            (Some(&tenant.project), Some("d"))
         );
-        let actor = Actor::User(user.id.clone());
+        session.delete_user(&user.id).await.unwrap();
+        session.delete_user(&user.id).await.unwrap();
+        assert!(session.find_user(&domain, &name).await.unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn passwords() {
+    with_tenant(|tenant| async move {
+        let (session, project) = (tenant.service(), &tenant.project);
+        let new = new_user(&unique("user"), &default_domain(&session).await, &tenant);
+        let user = session.create_user(&new).await.unwrap().id;
         session
-            .grant_role(&tenant.project, &actor, &role(&session, "reader").await)
+            .grant_role(project, &Actor::User(user.clone()), &role(&session, "reader").await)
             .await
             .unwrap();
-
         let change = UpdateUser {
             password: Some("second-Pa55word".into()),
             ..UpdateUser::default()
         };
-        session.update_user(&user.id, &change).await.unwrap();
-        let login = |password: &str| {
-            let mut config = config();
-            config.credentials = Credentials::Password {
-                user: UserRef::Id(user.id.clone()),
-                password: password.into(),
-                project: ProjectRef::Id(tenant.project.clone()),
-            };
-            Cloud::new(config).unwrap().service()
-        };
-        let refused = login("first-Pa55word").token_info().await.unwrap_err();
+        session.update_user(&user, &change).await.unwrap();
+
+        let refused = login(&user, "first-Pa55word", project).token_info().await.unwrap_err();
         assert!(matches!(refused, Error::Unauthorized { .. }), "{refused}");
-        let info = login("second-Pa55word").token_info().await.unwrap();
-        assert_eq!((&info.user_id, &info.project_id), (&user.id, &tenant.project));
+        let reader = login(&user, "second-Pa55word", project);
+        let info = reader.token_info().await.unwrap();
+        assert_eq!((&info.user_id, &info.project_id), (&user, project));
         let new = CreateRole {
             name: unique("role"),
             description: String::new(),
         };
-        let forbidden = login("second-Pa55word").create_role(&new).await.unwrap_err();
+        let forbidden = reader.create_role(&new).await.unwrap_err();
         assert!(matches!(forbidden, Error::Forbidden { .. }), "{forbidden:?}");
 
-        session
-            .update_user(
-                &user.id,
-                &UpdateUser {
-                    enabled: Some(false),
-                    ..UpdateUser::default()
-                },
-            )
-            .await
-            .unwrap();
-        assert!(login("second-Pa55word").token_info().await.is_err());
-        session.delete_user(&user.id).await.unwrap();
-        session.delete_user(&user.id).await.unwrap();
-        assert!(session.find_user(&domain, &name).await.unwrap().is_none());
+        let disable = UpdateUser {
+            enabled: Some(false),
+            ..UpdateUser::default()
+        };
+        session.update_user(&user, &disable).await.unwrap();
+        assert!(login(&user, "second-Pa55word", project).token_info().await.is_err());
+        session.delete_user(&user).await.unwrap();
     })
     .await;
 }

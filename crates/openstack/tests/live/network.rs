@@ -19,65 +19,68 @@ async fn this_neutron_will_do() {
 }
 
 #[tokio::test]
-async fn networks_and_subnets() {
+async fn networks() {
     with_tenant(|tenant| async move {
         let session = tenant.session();
         let network = tenant.network().await;
+        assert_eq!(network.project_id.as_ref(), Some(&tenant.project));
         assert_eq!(
-            (network.project_id.as_ref(), network.shared, network.external),
-            (Some(&tenant.project), false, false)
-        );
-        assert_eq!(
-            (network.tags.len(), network.port_security_enabled),
-            (2, Some(true)),
-            "tags come with the POST"
+            (network.shared, network.external, network.port_security_enabled),
+            (false, false, Some(true))
         );
         assert!(network.mtu.is_some_and(|mtu| mtu >= 1280));
-        let subnet = tenant.subnet(&network.id, "10.244.0.0/24").await;
-        assert_eq!(
-            session.get_network(&network.id).await.unwrap().subnets,
-            std::slice::from_ref(&subnet.id)
-        );
 
-        let by_tag = NetworkFilter {
-            tags: vec!["a".into(), "b".into()],
+        let count = async |filter: NetworkFilter| session.list_networks(&tenant.project, &filter).await.unwrap().len();
+        let tags = |tags: [&str; 2]| NetworkFilter {
+            tags: tags.map(str::to_owned).into(),
             ..NetworkFilter::default()
         };
-        assert_eq!(session.list_networks(&tenant.project, &by_tag).await.unwrap().len(), 1);
-        let by_other_tag = NetworkFilter {
-            tags: vec!["a".into(), "z".into()],
+        assert_eq!((count(tags(["a", "b"])).await, count(tags(["a", "z"])).await), (1, 0));
+        let described = |text: &str| NetworkFilter {
+            description: Some(text.into()),
             ..NetworkFilter::default()
         };
-        assert!(
-            session
-                .list_networks(&tenant.project, &by_other_tag)
-                .await
-                .unwrap()
-                .is_empty()
-        );
+        assert_eq!((count(described("d")).await, count(described("z")).await), (1, 0));
+
+        let change = UpdateNetwork {
+            description: Some("e, with: punctuation (x)".into()),
+            ..UpdateNetwork::default()
+        };
+        session.update_network(&network.id, &change).await.unwrap();
+        assert_eq!(count(described("e, with: punctuation (x)")).await, 1);
         session
             .replace_tags(&Taggable::Network(network.id.clone()), &["z".to_owned()])
             .await
             .unwrap();
         assert_eq!(session.get_network(&network.id).await.unwrap().tags, ["z"]);
-        let change = UpdateNetwork {
-            description: Some("e".into()),
-            ..UpdateNetwork::default()
-        };
-        assert_eq!(
-            session
-                .update_network(&network.id, &change)
-                .await
-                .unwrap()
-                .description
-                .as_deref(),
-            Some("e")
-        );
 
-        assert_eq!(session.get_subnet(&subnet.id).await.unwrap(), subnet);
+        session.delete_network(&network.id).await.unwrap();
+        session.delete_network(&network.id).await.unwrap();
+        assert!(session.get_network(&network.id).await.optional().unwrap().is_none());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn subnets() {
+    with_tenant(|tenant| async move {
+        let session = tenant.session();
+        let network = tenant.network().await;
+        let made = tenant.subnet(&network.id, "10.244.0.0/24").await;
+        let subnet = session.get_subnet(&made.id).await.unwrap();
+        assert_eq!(
+            (&subnet.tags, subnet.cidr, subnet.gateway_ip),
+            (&made.tags, made.cidr, made.gateway_ip)
+        );
+        assert_eq!(
+            session.get_network(&network.id).await.unwrap().subnets,
+            std::slice::from_ref(&subnet.id)
+        );
+        let description = Some(subnet.description.clone().unwrap());
         let on = SubnetFilter {
             network_id: Some(network.id.clone()),
-            ..SubnetFilter::default()
+            description,
+            tags: vec!["s".into()],
         };
         assert_eq!(
             session.list_subnets(&tenant.project, &on).await.unwrap(),
@@ -91,21 +94,14 @@ async fn networks_and_subnets() {
             session.update_subnet(&subnet.id, &change).await.unwrap().name,
             "renamed"
         );
-        let overlapping = CreateSubnet::new(
-            tenant.project.clone(),
-            network.id.clone(),
-            "x".into(),
-            "10.244.0.0/25".parse().unwrap(),
-            "10.244.0.1".parse().unwrap(),
-        );
+
+        let (cidr, gateway) = ("10.244.0.0/25".parse().unwrap(), "10.244.0.1".parse().unwrap());
+        let overlapping = CreateSubnet::new(tenant.project.clone(), network.id.clone(), "x".into(), cidr, gateway);
         let refused = session.create_subnet(&overlapping).await.unwrap_err();
         assert!(matches!(&refused, Error::BadRequest { status: 400, .. }), "{refused:?}");
         assert_eq!(refused.kind(), Some("InvalidInput"));
-
-        session.delete_network(&network.id).await.unwrap();
-        session.delete_network(&network.id).await.unwrap();
         session.delete_subnet(&subnet.id).await.unwrap();
-        assert!(session.get_network(&network.id).await.optional().unwrap().is_none());
+        session.delete_subnet(&subnet.id).await.unwrap();
     })
     .await;
 }
@@ -213,14 +209,6 @@ async fn security_groups() {
             "renamed"
         );
 
-        let all = session
-            .list_security_groups(&tenant.project, &SecurityGroupFilter::default())
-            .await
-            .unwrap();
-        let default = all.iter().find(|group| group.name == "default").unwrap();
-        let refused = session.delete_security_group(&default.id).await.unwrap_err();
-        assert!(refused.is_conflict(), "a member cannot delete it: {refused:?}");
-        tenant.service().delete_security_group(&default.id).await.unwrap();
         let by_tag = SecurityGroupFilter {
             tags: vec!["a".into()],
             ..SecurityGroupFilter::default()
@@ -235,6 +223,29 @@ async fn security_groups() {
             1
         );
         session.delete_security_group(&group.id).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn only_the_service_user_removes_a_default_group() {
+    with_tenant(|tenant| async move {
+        let everything = SecurityGroupFilter::default();
+        let groups = tenant
+            .session()
+            .list_security_groups(&tenant.project, &everything)
+            .await
+            .unwrap();
+        let default = groups.iter().find(|group| group.name == "default").unwrap();
+        let refused = tenant.session().delete_security_group(&default.id).await.unwrap_err();
+        assert!(refused.is_conflict(), "{refused:?}");
+        tenant.service().delete_security_group(&default.id).await.unwrap();
+        let left = tenant
+            .service()
+            .list_security_groups(&tenant.project, &everything)
+            .await
+            .unwrap();
+        assert!(left.is_empty(), "{left:?}");
     })
     .await;
 }

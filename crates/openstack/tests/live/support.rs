@@ -106,7 +106,8 @@ impl Tenant {
     pub(crate) async fn subnet(&self, network: &NetworkId, cidr: &str) -> Subnet {
         let cidr: Ipv4Net = cidr.parse().unwrap();
         let gateway = cidr.hosts().next().unwrap();
-        let new = CreateSubnet::new(self.project.clone(), network.clone(), self.name.clone(), cidr, gateway);
+        let mut new = CreateSubnet::new(self.project.clone(), network.clone(), self.name.clone(), cidr, gateway);
+        (new.description, new.tags) = ("subnet".into(), vec!["s".into()]);
         self.session().create_subnet(&new).await.unwrap()
     }
 

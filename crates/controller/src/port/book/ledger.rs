@@ -29,7 +29,11 @@ impl Slot {
 
     /// Who keeps `holder` from using the address.
     fn rival(&self, holder: &Holder, now: Instant) -> Option<String> {
-        let other = self.holders.iter().find(|other| *other != holder).map(ToString::to_string);
+        let other = self
+            .holders
+            .iter()
+            .find(|other| *other != holder)
+            .map(ToString::to_string);
         let held_by_itself = self.holders.contains(holder);
         other.or_else(|| (!held_by_itself && self.rests(now)).then(|| "nobody yet: it rests after use".to_owned()))
     }
@@ -73,7 +77,12 @@ pub(super) struct Ledger {
 
 impl Ledger {
     pub(super) fn new(rest: Duration) -> Self {
-        Self { rest, nodes: Places(HashMap::new()), networks: Places(HashMap::new()), holdings: HashMap::new() }
+        Self {
+            rest,
+            nodes: Places(HashMap::new()),
+            networks: Places(HashMap::new()),
+            holdings: HashMap::new(),
+        }
     }
 
     pub(super) fn reserve(
@@ -109,11 +118,16 @@ impl Ledger {
     pub(super) fn observe(&mut self, holder: &Holder, place: &Place, ip: Ipv4Addr) -> Option<Taken> {
         self.hold(holder, place, ip);
         let slot = self.nodes.slot(&place.node, ip)?;
-        slot.holders.iter().find(|other| *other != holder).map(|other| Taken { ip, by: other.to_string() })
+        slot.holders.iter().find(|other| *other != holder).map(|other| Taken {
+            ip,
+            by: other.to_string(),
+        })
     }
 
     pub(super) fn hand_over(&mut self, from: &Holder, to: &Holder) -> bool {
-        let Some((place, ip)) = self.holdings.get(from).cloned() else { return false };
+        let Some((place, ip)) = self.holdings.get(from).cloned() else {
+            return false;
+        };
         self.cancel(from);
         self.hold(to, &place, ip);
         true
@@ -140,6 +154,7 @@ impl Ledger {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn address_of(&self, holder: &Holder) -> Option<Ipv4Addr> {
         self.holdings.get(holder).map(|(_, ip)| *ip)
     }
@@ -162,7 +177,9 @@ impl Ledger {
     }
 
     fn is_free_in_network(&self, place: &Place, ip: Ipv4Addr, now: Instant) -> bool {
-        self.networks.slot(&place.network, ip).is_none_or(|slot| slot.is_free(now))
+        self.networks
+            .slot(&place.network, ip)
+            .is_none_or(|slot| slot.is_free(now))
     }
 
     /// Walks the whole range once, which only happens when nothing is free and the range is therefore full of entries.
@@ -170,7 +187,10 @@ impl Ledger {
         let hosts = || subnet.range().hosts().filter(|ip| *ip != subnet.gateway());
         let resting = hosts()
             .filter(|ip| {
-                let slots = [self.nodes.slot(&place.node, *ip), self.networks.slot(&place.network, *ip)];
+                let slots = [
+                    self.nodes.slot(&place.node, *ip),
+                    self.networks.slot(&place.network, *ip),
+                ];
                 slots.into_iter().flatten().all(|slot| slot.holders.is_empty())
             })
             .count();
@@ -182,11 +202,18 @@ impl Ledger {
     }
 
     fn hold(&mut self, holder: &Holder, place: &Place, ip: Ipv4Addr) {
-        if self.holdings.get(holder).is_some_and(|held| *held != (place.clone(), ip)) {
+        if self
+            .holdings
+            .get(holder)
+            .is_some_and(|held| *held != (place.clone(), ip))
+        {
             self.cancel(holder);
         }
         self.nodes.slot_mut(&place.node, ip).holders.insert(holder.clone());
-        self.networks.slot_mut(&place.network, ip).holders.insert(holder.clone());
+        self.networks
+            .slot_mut(&place.network, ip)
+            .holders
+            .insert(holder.clone());
         self.holdings.insert(holder.clone(), (place.clone(), ip));
     }
 

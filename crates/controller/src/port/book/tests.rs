@@ -15,15 +15,29 @@ const REST: Duration = Duration::from_secs(60);
 
 /// 13 usable addresses, the same for every network, so that collisions are the rule.
 fn subnet() -> Subnet {
-    Subnet::new("10.0.0.16/28", None, &AddressRules { longest_prefix: 28, reserved: vec![] }).unwrap()
+    Subnet::new(
+        "10.0.0.16/28",
+        None,
+        &AddressRules {
+            longest_prefix: 28,
+            reserved: vec![],
+        },
+    )
+    .unwrap()
 }
 
 fn network(n: u8) -> NetworkKey {
-    NetworkKey { namespace: format!("tenant-{n}"), name: format!("tenant-{n}") }
+    NetworkKey {
+        namespace: format!("tenant-{n}"),
+        name: format!("tenant-{n}"),
+    }
 }
 
 fn place(node: u8, net: u8) -> Place {
-    Place { node: format!("node-{node}"), network: network(net) }
+    Place {
+        node: format!("node-{node}"),
+        network: network(net),
+    }
 }
 
 fn pod(n: usize) -> Holder {
@@ -85,11 +99,20 @@ struct World {
 impl World {
     fn new() -> Self {
         let (pods, pool, released) = (vec![], vec![], HashMap::new());
-        Self { ledger: Ledger::new(REST), now: Instant::now(), pods, pool, pool_names: 0, released }
+        Self {
+            ledger: Ledger::new(REST),
+            now: Instant::now(),
+            pods,
+            pool,
+            pool_names: 0,
+            released,
+        }
     }
 
     fn pool_holder(&self, index: usize) -> Holder {
-        Holder::Pool(format!("pool-{}", self.pool[index].1) + &self.pool[index].0.node + &self.pool[index].0.network.name)
+        Holder::Pool(
+            format!("pool-{}", self.pool[index].1) + &self.pool[index].0.node + &self.pool[index].0.network.name,
+        )
     }
 
     fn run(&mut self, step: Step) -> Result<(), TestCaseError> {
@@ -118,9 +141,14 @@ impl World {
     }
 
     fn make(&mut self, n: usize, random: u32) -> Result<(), TestCaseError> {
-        let Some((place, Pod::Waiting)) = self.pods.get(n).cloned() else { return Ok(()) };
+        let Some((place, Pod::Waiting)) = self.pods.get(n).cloned() else {
+            return Ok(());
+        };
         if let Ok(ip) = self.ledger.reserve(&pod(n), &place, &subnet(), random, self.now) {
-            let rested = self.released.get(&(place.node.clone(), ip)).is_none_or(|at| self.now >= *at + REST);
+            let rested = self
+                .released
+                .get(&(place.node.clone(), ip))
+                .is_none_or(|at| self.now >= *at + REST);
             prop_assert!(rested, "{ip} was given out again before it had rested");
             // Neutron itself refuses an address twice in one network: take what the old leader made into account.
             if self.made_in_neutron(&place.network, ip, n) {
@@ -142,7 +170,9 @@ impl World {
 
     /// Writes the Port's status, after looking whether the address may be used: an old leader may have made the port.
     fn commit(&mut self, n: usize) {
-        let Some((place, Pod::Made(ip))) = self.pods.get(n).cloned() else { return };
+        let Some((place, Pod::Made(ip))) = self.pods.get(n).cloned() else {
+            return;
+        };
         self.pods[n].1 = match self.ledger.take(&pod(n), &place, ip, self.now) {
             Ok(()) => Pod::Live(ip),
             Err(_) => Pod::Waiting,
@@ -150,7 +180,9 @@ impl World {
     }
 
     fn end(&mut self, n: usize, pod_is_gone: bool) {
-        let Some((place, Pod::Live(ip))) = self.pods.get(n).cloned() else { return };
+        let Some((place, Pod::Live(ip))) = self.pods.get(n).cloned() else {
+            return;
+        };
         if pod_is_gone {
             self.ledger.release(&pod(n), self.now);
         } else {
@@ -163,19 +195,28 @@ impl World {
     fn fill(&mut self, place: &Place, random: u32) -> Result<(), TestCaseError> {
         self.pool_names += 1;
         let temporary = Holder::Pool(format!("new-{}", self.pool_names));
-        let Ok(ip) = self.ledger.reserve(&temporary, place, &subnet(), random, self.now) else { return Ok(()) };
+        let Ok(ip) = self.ledger.reserve(&temporary, place, &subnet(), random, self.now) else {
+            return Ok(());
+        };
         if self.made_in_neutron(&place.network, ip, usize::MAX) {
             self.ledger.cancel(&temporary);
             return Ok(());
         }
         self.pool.push((place.clone(), ip));
-        prop_assert!(self.ledger.hand_over(&temporary, &self.pool_holder(self.pool.len() - 1)));
+        prop_assert!(
+            self.ledger
+                .hand_over(&temporary, &self.pool_holder(self.pool.len() - 1))
+        );
         Ok(())
     }
 
     fn claim(&mut self, n: usize) {
-        let Some((place, Pod::Waiting)) = self.pods.get(n).cloned() else { return };
-        let Some(index) = self.pool.iter().position(|(at, _)| *at == place) else { return };
+        let Some((place, Pod::Waiting)) = self.pods.get(n).cloned() else {
+            return;
+        };
+        let Some(index) = self.pool.iter().position(|(at, _)| *at == place) else {
+            return;
+        };
         let from = self.pool_holder(index);
         if self.ledger.hand_over(&from, &pod(n)) {
             let (_, ip) = self.pool.remove(index);
@@ -200,12 +241,33 @@ impl World {
         }
     }
 
+    /// When everybody has left and everything has rested, the book is empty: nothing is ever lost to it.
+    fn end_of_all(&mut self) -> Result<(), TestCaseError> {
+        for n in 0..self.pods.len() {
+            self.ledger.release(&pod(n), self.now);
+        }
+        for index in 0..self.pool.len() {
+            self.ledger.cancel(&self.pool_holder(index));
+        }
+        self.ledger.expire(self.now + REST);
+        prop_assert_eq!(self.ledger.usage(), Usage::default());
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), TestCaseError> {
         let (mut on_node, mut in_network) = (HashSet::new(), HashSet::new());
         for (place, state) in &self.pods {
             if let Pod::Live(ip) = state {
-                prop_assert!(on_node.insert((place.node.clone(), *ip)), "{ip} twice on {}", place.node);
-                prop_assert!(in_network.insert((place.network.clone(), *ip)), "{ip} twice in {}", place.network);
+                prop_assert!(
+                    on_node.insert((place.node.clone(), *ip)),
+                    "{ip} twice on {}",
+                    place.node
+                );
+                prop_assert!(
+                    in_network.insert((place.network.clone(), *ip)),
+                    "{ip} twice in {}",
+                    place.network
+                );
             }
         }
         Ok(())
@@ -220,6 +282,7 @@ proptest! {
         for step in steps {
             world.run(step)?;
         }
+        world.end_of_all()?;
     }
 }
 
@@ -260,8 +323,14 @@ fn equal_addresses_are_fine_on_different_nodes_only() {
     let book = AddressBook::new(REST);
     let ip = book.reserve(&pod(1), &place(0, 0), &subnet(), 3).unwrap();
     assert_eq!(book.take(&pod(2), &place(1, 1), ip), Ok(()));
-    assert!(book.take(&pod(3), &place(0, 2), ip).is_err(), "another tenant on the same node");
-    assert!(book.take(&pod(4), &place(2, 0), ip).is_err(), "the same tenant on another node");
+    assert!(
+        book.take(&pod(3), &place(0, 2), ip).is_err(),
+        "another tenant on the same node"
+    );
+    assert!(
+        book.take(&pod(4), &place(2, 0), ip).is_err(),
+        "the same tenant on another node"
+    );
 }
 
 #[rstest]
@@ -314,7 +383,10 @@ fn a_collision_that_exists_is_reported_and_never_widened() {
     assert_eq!(ledger.observe(&pod(1), &place(0, 0), ip), None);
     assert_eq!(ledger.observe(&pod(2), &place(0, 1), ip).unwrap().by, "pod pod-1");
     ledger.release(&pod(1), now);
-    assert!(ledger.take(&pod(3), &place(0, 2), ip, now + REST).is_err(), "the second pod still has it");
+    assert!(
+        ledger.take(&pod(3), &place(0, 2), ip, now + REST).is_err(),
+        "the second pod still has it"
+    );
     ledger.release(&pod(2), now);
     assert!(ledger.take(&pod(3), &place(0, 2), ip, now + REST).is_ok());
 }
@@ -323,7 +395,11 @@ fn a_collision_that_exists_is_reported_and_never_widened() {
 fn addresses_of_foreign_ports_are_left_alone_for_a_while() {
     let mut ledger = Ledger::new(REST);
     let now = Instant::now();
-    let hosts: Vec<_> = subnet().range().hosts().filter(|ip| *ip != subnet().gateway()).collect();
+    let hosts: Vec<_> = subnet()
+        .range()
+        .hosts()
+        .filter(|ip| *ip != subnet().gateway())
+        .collect();
     let (free, foreign) = hosts.split_first().unwrap();
     ledger.foreign(&network(0), foreign.iter().copied(), now + REST);
     assert_eq!(ledger.reserve(&pod(1), &place(0, 0), &subnet(), 9, now), Ok(*free));

@@ -11,7 +11,10 @@ const HOST: &str = "n1.example";
 
 fn target() -> Target {
     Target {
-        key: NetworkKey { namespace: "test".into(), name: "test".into() },
+        key: NetworkKey {
+            namespace: "test".into(),
+            name: "test".into(),
+        },
         project: "project".parse().unwrap(),
         network: "network".parse().unwrap(),
         subnet: "subnet".parse().unwrap(),
@@ -22,7 +25,11 @@ fn target() -> Target {
 }
 
 fn identity() -> Identity {
-    Identity { cluster: "c-1".into(), uid: "u-1".into(), name: "kube-test-web".into() }
+    Identity {
+        cluster: "c-1".into(),
+        uid: "u-1".into(),
+        name: "kube-test-web".into(),
+    }
 }
 
 fn port(change: &Value) -> NeutronPort {
@@ -45,7 +52,12 @@ fn settled(found: Vec<NeutronPort>) -> Settlement {
 
 #[test]
 fn the_request_carries_all_that_tells_whose_the_port_is() {
-    let request = serde_json::to_value(create_request(&identity(), &target(), HOST, "10.244.0.7".parse().unwrap()));
+    let request = serde_json::to_value(create_request(
+        &identity(),
+        &target(),
+        HOST,
+        "10.244.0.7".parse().unwrap(),
+    ));
     assert_eq!(
         request.unwrap(),
         json!({
@@ -59,7 +71,9 @@ fn the_request_carries_all_that_tells_whose_the_port_is() {
 
 #[test]
 fn a_port_that_is_as_made_is_used_as_it_is() {
-    let Settlement::Use { ip, change, .. } = settled(vec![port(&json!({}))]) else { panic!("not used") };
+    let Settlement::Use { ip, change, .. } = settled(vec![port(&json!({}))]) else {
+        panic!("not used")
+    };
     assert_eq!((ip.to_string().as_str(), change), ("10.244.0.7", None));
 }
 
@@ -84,7 +98,9 @@ fn a_port_that_only_claims_to_be_the_pods_is_passed_over(#[case] change: Value) 
 #[test]
 fn two_that_match_are_refused_whatever_their_order() {
     let (a, b) = (port(&json!({})), port(&json!({"id": "p-2"})));
-    let refused = Settlement::Refuse { ids: vec!["p-1".into(), "p-2".into()] };
+    let refused = Settlement::Refuse {
+        ids: vec!["p-1".into(), "p-2".into()],
+    };
     assert_eq!(settled(vec![a.clone(), b.clone()]), refused);
     assert_eq!(settled(vec![b, a]), refused);
 }
@@ -113,7 +129,12 @@ fn a_port_with_unusable_addresses_is_discarded(#[case] fixed_ips: Value) {
 #[case::failed(json!({"binding:vif_type": "binding_failed"}), json!({"binding:host_id": HOST}))]
 #[case::unbound(json!({"binding:vif_type": "unbound", "binding:host_id": ""}), json!({"binding:host_id": HOST}))]
 fn what_has_drifted_is_put_right_and_nothing_else(#[case] change: Value, #[case] repair: Value) {
-    let Settlement::Use { change: Some(update), .. } = settled(vec![port(&change)]) else { panic!("no repair") };
+    let Settlement::Use {
+        change: Some(update), ..
+    } = settled(vec![port(&change)])
+    else {
+        panic!("no repair")
+    };
     assert_eq!(serde_json::to_value(update).unwrap(), repair);
 }
 
@@ -136,7 +157,10 @@ fn a_live_ports_address_and_owner_are_put_back() {
 #[test]
 fn a_failed_binding_names_the_host() {
     let problem = binding_problem(&port(&json!({"binding:vif_type": "binding_failed"})), HOST).unwrap();
-    assert!(problem.contains("\"n1.example\"") && problem.contains("network agent list"), "{problem}");
+    assert!(
+        problem.contains("\"n1.example\"") && problem.contains("network agent list"),
+        "{problem}"
+    );
 }
 
 #[test]

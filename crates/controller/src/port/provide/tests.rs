@@ -84,12 +84,22 @@ async fn a_port_whose_answer_was_lost_is_not_made_twice() {
 async fn an_address_that_another_pod_of_the_node_got_meanwhile_is_not_taken_over() {
     let (fake, controller) = (Fake::start().await, Controller::new(0));
     fake.port(&json!({}));
-    let elsewhere = NetworkKey { namespace: "other".into(), name: "other".into() };
-    let other = Place { network: elsewhere, ..fake::place() };
+    let elsewhere = NetworkKey {
+        namespace: "other".into(),
+        name: "other".into(),
+    };
+    let other = Place {
+        network: elsewhere,
+        ..fake::place()
+    };
     let ip = "10.244.0.9".parse().unwrap();
     controller.book.take(&Holder::Pod("u-2".into()), &other, ip).unwrap();
     assert_ne!(controller.address(&fake, "u-1").await, "10.244.0.9");
-    assert_eq!(fake.state().ports.len(), 1, "the port that could not be used is deleted");
+    assert_eq!(
+        fake.state().ports.len(),
+        1,
+        "the port that could not be used is deleted"
+    );
 }
 
 #[tokio::test]
@@ -131,7 +141,12 @@ async fn foreign_ports_are_learned_from_the_first_conflict() {
     }
     let (_, ip) = controller.provide(&fake, "u-1", "10.244.0.0/29").await.unwrap();
     assert_eq!(ip.to_string(), "10.244.0.5");
-    let posts = fake.state().requests.iter().filter(|request| request.starts_with("POST")).count();
+    let posts = fake
+        .state()
+        .requests
+        .iter()
+        .filter(|request| request.starts_with("POST"))
+        .count();
     assert!(posts <= 2, "{posts} tries");
 }
 
@@ -139,7 +154,10 @@ async fn foreign_ports_are_learned_from_the_first_conflict() {
 async fn a_full_range_says_so() {
     let (fake, controller) = (Fake::start().await, Controller::new(0));
     for n in 0..5 {
-        controller.provide(&fake, &format!("u-{n}"), "10.244.0.0/29").await.unwrap();
+        controller
+            .provide(&fake, &format!("u-{n}"), "10.244.0.0/29")
+            .await
+            .unwrap();
     }
     let stop = controller.provide(&fake, "u-9", "10.244.0.0/29").await.unwrap_err();
     assert_eq!(stop.reason(), "AddressesExhausted");
@@ -160,7 +178,10 @@ async fn the_pool_gives_way_to_a_pod_when_the_quota_is_used_up() {
     let (fake, controller) = (Fake::start().await, Controller::new(2));
     crate::pool::fill_for_test(&controller.pool, &controller.book, &fake, 2).await;
     // Of another node, so that the pod cannot claim them.
-    let other_node = Place { node: "n2".into(), ..fake::place() };
+    let other_node = Place {
+        node: "n2".into(),
+        ..fake::place()
+    };
     controller.pool.move_for_test(&fake::place(), &other_node);
     fake.state().faults.quota = Some(2);
     controller.address(&fake, "u-1").await;
@@ -176,7 +197,11 @@ async fn claims_of_many_pods_at_once_get_a_port_each() {
     assert_eq!(all.iter().collect::<HashSet<_>>().len(), 12);
     let state = fake.state();
     assert_eq!(state.ports.len(), 12, "4 from the pool and 8 made");
-    let owners: HashSet<_> = state.ports.iter().map(|port| port["device_id"].as_str().unwrap()).collect();
+    let owners: HashSet<_> = state
+        .ports
+        .iter()
+        .map(|port| port["device_id"].as_str().unwrap())
+        .collect();
     assert_eq!(owners, uids.iter().map(String::as_str).collect());
 }
 
@@ -198,7 +223,10 @@ async fn a_claim_whose_answer_was_lost_counts() {
     fake.state().faults.lose_updated = 1;
     controller.address(&fake, "u-1").await;
     let state = fake.state();
-    assert_eq!((state.ports.len(), state.ports[0]["device_id"].as_str()), (1, Some("u-1")));
+    assert_eq!(
+        (state.ports.len(), state.ports[0]["device_id"].as_str()),
+        (1, Some("u-1"))
+    );
 }
 
 #[tokio::test]

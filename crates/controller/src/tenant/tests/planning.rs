@@ -15,7 +15,7 @@ fn grants(plan: &Plan) -> BTreeSet<(String, &'static str)> {
 
 /// Everything as a finished reconcile leaves it.
 fn complete(tenant: &Tenant) -> Observed {
-    let first = planned(tenant, &nothing());
+    let first = planned(&Tenant { status: None, ..tenant.clone() }, &nothing());
     let NamespaceStep::Create(namespace) = first.namespace else { panic!("{:?}", first.namespace) };
     let wanted = password::wanted(tenant, None, &password::Kept::default()).unwrap();
     let kept = password::Kept { password: Some(wanted.password), applied: Some(wanted.digest) };
@@ -92,7 +92,7 @@ fn members_are_authoritative_but_only_for_our_own_roles() {
     observed.assignments.extend([
         held(old_member.clone(), "stackube-edit"),
         held(changed.clone(), "stackube-admin"),
-        held(stranger.clone(), "member"),
+        held(stranger, "member"),
         RoleAssignment { inherited: true, ..held(old_member.clone(), "stackube-view") },
     ]);
     let plan = planned(&tenant, &observed);

@@ -18,6 +18,7 @@ use crate::link::{PodInterface, PodLinks, host_name};
 use crate::metrics::Phase;
 use crate::ports::{Assignment, Refusal};
 use crate::protocol::{Attachment, PodRef};
+use crate::report::chain;
 
 /// How often a plan may turn out to be outdated before the call gives up; kubelet tries again.
 const ATTEMPTS: u32 = 3;
@@ -43,32 +44,19 @@ impl Engine {
     /// # Errors
     /// [`SandboxError`]; kubelet makes a new sandbox then.
     pub async fn add(&self, call: &Add, cancel: &CancellationToken) -> Result<CNIResult, SandboxError> {
+        let _counted = self.metrics.add_in_progress();
         let running = self.locks.begin_add(&call.attachment, cancel);
-        let _guard = tokio::select! {
-            () = running.cancel.cancelled() => return Err(SandboxError::Aborted),
-            guard = self.locks.lock(&call.pod.uid) => guard,
-        };
-        self.reached(Step::Locked);
-        let outcome = self.plug(call, &running.cancel).await;
-        if outcome.is_err()
-            && let Err(error) = self.unplug(&call.attachment).await
-        {
-            warn!(pod = %call.pod.name, namespace = %call.pod.namespace, container = %call.attachment.container_id,
-                error = %error.report(), "cannot undo a failed ADD yet; DEL or the next purge will");
-        }
-        outcome
-    }
-
-    async fn plug(&self, call: &Add, cancel: &CancellationToken) -> Result<CNIResult, SandboxError> {
+        let cancel = &running.cancel;
         let deadline = Instant::now() + self.settings.port_timeout;
         let mut refused: BTreeSet<Ipv4Addr> = BTreeSet::new();
         let mut attempts = 0;
         loop {
             let started = Instant::now();
+            // Without the pod's lock: waiting may take long, and a DEL for an older sandbox must not wait with it.
             let assignment = self.wait_for_assignment(&call.pod, &refused, deadline, cancel).await?;
             self.metrics.phase(Phase::Port, started.elapsed());
             self.reached(Step::PortReady);
-            match self.try_plug(call, &assignment, cancel).await {
+            match self.plug(call, &assignment, cancel).await {
                 Err(SandboxError::AddressHeld { address, holder }) => {
                     self.refuse(call, address, &holder).await;
                     refused.insert(address);
@@ -78,6 +66,29 @@ impl Engine {
                 other => return other,
             }
         }
+    }
+
+    /// Plugs in under the pod's lock, and takes back what it did if that fails.
+    async fn plug(
+        &self,
+        call: &Add,
+        assignment: &Assignment,
+        cancel: &CancellationToken,
+    ) -> Result<CNIResult, SandboxError> {
+        let _guard = tokio::select! {
+            () = cancel.cancelled() => return Err(SandboxError::Aborted),
+            guard = self.locks.lock(&call.pod.uid) => guard,
+        };
+        self.reached(Step::Locked);
+        // Under the lock no Port is released: what is assigned now stays so until the pod is unplugged.
+        self.still_assigned(&call.pod, assignment)?;
+        let outcome = self.try_plug(call, assignment, cancel).await;
+        if outcome.is_err()
+            && let Err(error) = self.unplug(&call.attachment).await
+        {
+            warn!(error = %error.report(), "cannot undo a failed ADD yet; DEL or the next purge will");
+        }
+        outcome
     }
 
     async fn try_plug(
@@ -93,9 +104,17 @@ impl Engine {
         let records = self.records(&view);
         let device = host_name(&call.attachment);
         let interface = assignment.interface(&call.attachment.ifname);
-        match plan::add(&records, &self.devices().await?, &call.attachment, &call.pod, assignment) {
+        match plan::add(
+            &records,
+            &self.devices().await?,
+            &call.attachment,
+            &call.pod,
+            assignment,
+        ) {
             AddPlan::SecondInterface(first) => {
-                return Err(SandboxError::Refused(format!("the pod has its interface already: {first}")));
+                return Err(SandboxError::Refused(format!(
+                    "the pod has its interface already: {first}"
+                )));
             }
             AddPlan::AddressHeld(holder) => return Err(held(assignment, &holder)),
             AddPlan::Keep if call.links.differences(&interface).await?.is_empty() => {}
@@ -115,12 +134,11 @@ impl Engine {
         self.wait_until_installed(&call.attachment, assignment, cancel).await?;
         self.reached(Step::Installed);
         self.still_assigned(&call.pod, assignment)?;
-        info!(pod = %call.pod.name, namespace = %call.pod.namespace, container = %call.attachment.container_id,
-            address = %assignment.address, port = %assignment.port_id, %device, "plugged in");
+        info!(address = %assignment.address, port = %assignment.port_id, %device, "plugged in");
         Ok(result(call, &device, &interface, assignment))
     }
 
-    /// Makes the veth pair and puts it on the bridge.
+    /// Makes the veth pair and puts it on the bridge. Between the two nothing can reach the pod yet, nor it anything.
     async fn make(
         &self,
         call: &Add,
@@ -138,7 +156,9 @@ impl Engine {
             call.links.disable_tx_checksum(&interface.name)?;
         }
         self.reached(Step::PodConfigured);
-        self.links.configure(&device, &alias(&call.attachment, &call.pod.uid)).await?;
+        self.links
+            .configure(&device, &alias(&call.attachment, &call.pod.uid))
+            .await?;
         self.reached(Step::HostConfigured);
         self.metrics.phase(Phase::Veth, started.elapsed());
         let started = Instant::now();
@@ -158,7 +178,7 @@ impl Engine {
 
     /// Asks the controller for another address. That it cannot be asked now is not the end: the next try asks again.
     async fn refuse(&self, call: &Add, address: Ipv4Addr, holder: &str) {
-        warn!(pod = %call.pod.name, namespace = %call.pod.namespace, %address, %holder, "refusing an address that a live sandbox has");
+        warn!(%address, %holder, "refusing an address that a live sandbox has");
         let refusal = Refusal {
             namespace: call.pod.namespace.clone(),
             pod_uid: call.pod.uid.clone(),
@@ -168,7 +188,7 @@ impl Engine {
         let write = self.writer.refuse_address(&refusal);
         match tokio::time::timeout(Duration::from_secs(10), write).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(%error, cause = ?error.source, "cannot ask for another address"),
+            Ok(Err(error)) => warn!(error = %chain(&error), "cannot ask for another address"),
             Err(_) => warn!("cannot ask for another address: the API server does not answer"),
         }
     }
@@ -201,8 +221,20 @@ fn result(call: &Add, device: &str, interface: &PodInterface, assignment: &Assig
     let gateway = Some(assignment.gateway.into());
     CNIResult {
         interfaces: vec![host, pod],
-        ips: vec![IpConfig { interface: Some(1), address: assignment.address.into(), gateway }],
-        routes: vec![Route { dst: default, gw: gateway, mtu: None, advmss: None, priority: None, table: None, scope: None }],
+        ips: vec![IpConfig {
+            interface: Some(1),
+            address: assignment.address.into(),
+            gateway,
+        }],
+        routes: vec![Route {
+            dst: default,
+            gw: gateway,
+            mtu: None,
+            advmss: None,
+            priority: None,
+            table: None,
+            scope: None,
+        }],
         dns: None,
     }
 }

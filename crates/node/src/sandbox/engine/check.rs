@@ -24,7 +24,10 @@ impl Engine {
         let link = self.links.get(&device).await?;
         let record = self.row(&view, attachment);
         let mut differences = host_differences(&device, link.as_ref(), record.as_ref());
-        if let Some((record, owner)) = record.as_ref().and_then(|record| Some((record, record.owner.as_ref()?))) {
+        if let Some((record, owner)) = record
+            .as_ref()
+            .and_then(|record| Some((record, record.owner.as_ref()?)))
+        {
             // Without a Port, which a pod that ends may have lost already, the notes of the row are what is known.
             let wanted = assignment(&self.ports.borrow(), &owner.pod).ok();
             if let Some(assignment) = wanted {
@@ -35,7 +38,11 @@ impl Engine {
                 differences.push(format!("ADD answered another address than {}", owner.address));
             }
         }
-        if differences.is_empty() { Ok(()) } else { Err(SandboxError::Different(differences)) }
+        if differences.is_empty() {
+            Ok(())
+        } else {
+            Err(SandboxError::Different(differences))
+        }
     }
 }
 
@@ -63,10 +70,16 @@ fn host_differences(device: &str, link: Option<&HostLink>, record: Option<&Recor
 fn row_differences(record: &Record, assignment: &Assignment) -> Vec<String> {
     let mut differences = vec![];
     if record.iface_id.as_deref() != Some(&assignment.port_id) {
-        differences.push(format!("the interface is not bound to Neutron port {}", assignment.port_id));
+        differences.push(format!(
+            "the interface is not bound to Neutron port {}",
+            assignment.port_id
+        ));
     }
     if record.mac.as_deref() != Some(&assignment.mac_text()) {
-        differences.push(format!("the interface is not noted with MAC address {}", assignment.mac_text()));
+        differences.push(format!(
+            "the interface is not noted with MAC address {}",
+            assignment.mac_text()
+        ));
     }
     differences
 }

@@ -34,11 +34,17 @@ impl Engine {
         loop {
             let reason = match assignment(&ports.borrow_and_update(), pod) {
                 Ok(found) if !refused.contains(&found.address.addr()) => return Ok(found),
-                Ok(found) => format!("address {} is held on this node; waiting for another", found.address.addr()),
+                Ok(found) => format!(
+                    "address {} is held on this node; waiting for another",
+                    found.address.addr()
+                ),
                 Err(Unusable::Never(reason)) => return Err(SandboxError::Refused(reason)),
                 Err(Unusable::Waiting(reason)) => reason,
             };
-            let timed_out = || SandboxError::NotReady { waited: self.settings.port_timeout, reason };
+            let timed_out = || SandboxError::NotReady {
+                waited: self.settings.port_timeout,
+                reason,
+            };
             tokio::select! {
                 () = cancel.cancelled() => return Err(SandboxError::Aborted),
                 changed = timeout_at(deadline, ports.changed()) => match changed {
@@ -66,7 +72,10 @@ impl Engine {
         device: &str,
         cancel: &CancellationToken,
     ) -> Result<(), SandboxError> {
-        let problem = |problem: &str| SandboxError::NotOpened { device: device.to_owned(), problem: problem.to_owned() };
+        let problem = |problem: &str| SandboxError::NotOpened {
+            device: device.to_owned(),
+            problem: problem.to_owned(),
+        };
         let progress = |record: &Record| match (record.ofport, &record.error) {
             (_, Some(error)) => Progress::Failed(problem(error)),
             (Some(ofport), None) if ofport > 0 => Progress::Done,
@@ -74,7 +83,8 @@ impl Engine {
         };
         let started = Instant::now();
         let late = problem("ovs-vswitchd has not looked at it in time: is it running?");
-        self.wait_for_row(attachment, self.settings.open_timeout, cancel, late, progress).await?;
+        self.wait_for_row(attachment, self.settings.open_timeout, cancel, late, progress)
+            .await?;
         self.metrics.phase(Phase::Open, started.elapsed());
         Ok(())
     }
@@ -87,8 +97,17 @@ impl Engine {
         cancel: &CancellationToken,
     ) -> Result<(), SandboxError> {
         let waited = self.settings.install_timeout;
-        let late = SandboxError::NotInstalled { port_id: assignment.port_id.clone(), waited };
-        let progress = |record: &Record| if record.installed { Progress::Done } else { Progress::Waiting };
+        let late = SandboxError::NotInstalled {
+            port_id: assignment.port_id.clone(),
+            waited,
+        };
+        let progress = |record: &Record| {
+            if record.installed {
+                Progress::Done
+            } else {
+                Progress::Waiting
+            }
+        };
         let started = Instant::now();
         self.wait_for_row(attachment, waited, cancel, late, progress).await?;
         self.metrics.phase(Phase::Install, started.elapsed());

@@ -4,11 +4,18 @@ use rstest::rstest;
 use super::*;
 
 fn attachment(container: &str) -> Attachment {
-    Attachment { container_id: container.into(), ifname: "eth0".into() }
+    Attachment {
+        container_id: container.into(),
+        ifname: "eth0".into(),
+    }
 }
 
 fn pod(uid: &str) -> PodRef {
-    PodRef { namespace: "test".into(), name: format!("pod-{uid}"), uid: uid.into() }
+    PodRef {
+        namespace: "test".into(),
+        name: format!("pod-{uid}"),
+        uid: uid.into(),
+    }
 }
 
 fn assignment(port: &str, ip: &str) -> Assignment {
@@ -31,7 +38,11 @@ fn row(container: &str, uid: &str, port: &str, ip: &str) -> Record {
         device,
         iface_id: Some(port.into()),
         mac: Some("fa:16:3e:00:00:05".into()),
-        owner: Some(Owner { attachment: attachment(container), pod: pod(uid), address: ip.parse().unwrap() }),
+        owner: Some(Owner {
+            attachment: attachment(container),
+            pod: pod(uid),
+            address: ip.parse().unwrap(),
+        }),
         ofport: Some(1),
         error: None,
         installed: true,
@@ -39,7 +50,17 @@ fn row(container: &str, uid: &str, port: &str, ip: &str) -> Record {
 }
 
 fn devices(records: &[Record]) -> Devices {
-    let link = |r: &Record| (r.device.clone(), HostLink { index: 1, alias: None, mtu: 1442, up: true });
+    let link = |r: &Record| {
+        (
+            r.device.clone(),
+            HostLink {
+                index: 1,
+                alias: None,
+                mtu: 1442,
+                up: true,
+            },
+        )
+    };
     records.iter().map(link).collect()
 }
 
@@ -51,13 +72,25 @@ fn removed(plan: &AddPlan) -> Vec<&str> {
 }
 
 fn plan_add(records: &[Record], devices: &Devices) -> AddPlan {
-    add(records, devices, &attachment("new"), &pod("u1"), &assignment("n1", "10.244.0.5"))
+    add(
+        records,
+        devices,
+        &attachment("new"),
+        &pod("u1"),
+        &assignment("n1", "10.244.0.5"),
+    )
 }
 
 #[test]
 fn an_empty_node_is_plugged() {
     let plan = plan_add(&[], &Devices::new());
-    assert_eq!(plan, AddPlan::Plug { removals: vec![], stale_device: false });
+    assert_eq!(
+        plan,
+        AddPlan::Plug {
+            removals: vec![],
+            stale_device: false
+        }
+    );
 }
 
 #[test]
@@ -109,12 +142,18 @@ fn a_second_interface_is_refused() {
         owner.attachment.ifname = "eth1".into();
     }
     let rows = [first];
-    assert_eq!(plan_add(&rows, &devices(&rows)), AddPlan::SecondInterface("eth1".into()));
+    assert_eq!(
+        plan_add(&rows, &devices(&rows)),
+        AddPlan::SecondInterface("eth1".into())
+    );
 }
 
 #[test]
 fn del_touches_its_own_rows_only() {
-    let rows = [row("old", "u1", "n1", "10.244.0.5"), row("new", "u1", "n1", "10.244.0.5")];
+    let rows = [
+        row("old", "u1", "n1", "10.244.0.5"),
+        row("new", "u1", "n1", "10.244.0.5"),
+    ];
     let ports: Vec<_> = del(&rows, &attachment("old")).into_iter().map(|r| r.port.0).collect();
     assert_eq!(ports, ["port-old"]);
     assert!(del(&rows, &attachment("unknown")).is_empty());
@@ -122,7 +161,11 @@ fn del_touches_its_own_rows_only() {
 
 #[test]
 fn purge_finds_both_kinds_of_remains_and_spares_the_busy() {
-    let rows = [row("dead", "u1", "n1", "10.244.0.5"), row("live", "u2", "n2", "10.244.0.6"), row("busy", "u3", "n3", "10.244.0.7")];
+    let rows = [
+        row("dead", "u1", "n1", "10.244.0.5"),
+        row("live", "u2", "n2", "10.244.0.6"),
+        row("busy", "u3", "n3", "10.244.0.7"),
+    ];
     let mut existing = devices(&rows[1..2]);
     let link = existing.values().next().unwrap().clone();
     for name in ["sk0000000000001", "sk0000000000002"] {
@@ -130,7 +173,14 @@ fn purge_finds_both_kinds_of_remains_and_spares_the_busy() {
     }
     let busy = BTreeSet::from(["sk0000000000002".to_owned(), host_name(&attachment("busy"))]);
     let purge = purge(&rows, &existing, &busy);
-    assert_eq!(purge.rows.iter().map(|o| o.attachment.container_id.as_str()).collect::<Vec<_>>(), ["dead"]);
+    assert_eq!(
+        purge
+            .rows
+            .iter()
+            .map(|o| o.attachment.container_id.as_str())
+            .collect::<Vec<_>>(),
+        ["dead"]
+    );
     assert_eq!(purge.devices, ["sk0000000000001"]);
 }
 
@@ -138,9 +188,19 @@ fn purge_finds_both_kinds_of_remains_and_spares_the_busy() {
 fn gc_removes_what_the_runtime_does_not_know() {
     let mut foreign = row("f", "u", "n", "10.0.0.1");
     foreign.owner = None;
-    let rows = [row("a", "u1", "n1", "10.244.0.5"), row("b", "u2", "n2", "10.244.0.6"), foreign];
+    let rows = [
+        row("a", "u1", "n1", "10.244.0.5"),
+        row("b", "u2", "n2", "10.244.0.6"),
+        foreign,
+    ];
     let garbage = gc(&rows, &BTreeSet::from([attachment("a")]), &BTreeSet::new());
-    assert_eq!(garbage.iter().map(|o| o.attachment.container_id.as_str()).collect::<Vec<_>>(), ["b"]);
+    assert_eq!(
+        garbage
+            .iter()
+            .map(|o| o.attachment.container_id.as_str())
+            .collect::<Vec<_>>(),
+        ["b"]
+    );
 }
 
 proptest! {

@@ -23,7 +23,7 @@ const ADDRESS: &str = "127.0.0.1:6443";
 
 /// The API of one node.
 #[derive(Clone)]
-pub struct Api {
+pub(crate) struct Api {
     state: Arc<Mutex<Objects>>,
     events: broadcast::Sender<Value>,
     node: &'static str,
@@ -42,14 +42,21 @@ struct Objects {
 
 impl Api {
     /// Serves in the namespace for as long as the runtime lives.
-    pub fn start(namespace: &Namespace, runtime: &Runtime, node: &'static str) -> Self {
-        let api = Self { state: Arc::default(), events: broadcast::channel(256).0, node };
+    pub(crate) fn start(namespace: &Namespace, runtime: &Runtime, node: &'static str) -> Self {
+        let api = Self {
+            state: Arc::default(),
+            events: broadcast::channel(256).0,
+            node,
+        };
         let listener = namespace.enter(|| std::net::TcpListener::bind(ADDRESS).unwrap());
         listener.set_nonblocking(true).unwrap();
         let ports = "/apis/stackube.kubernetes.io/v1";
         let app = Router::new()
             .route(&format!("{ports}/ports"), get(list))
-            .route(&format!("{ports}/namespaces/{{namespace}}/ports/{{name}}"), get(read).patch(change))
+            .route(
+                &format!("{ports}/namespaces/{{namespace}}/ports/{{name}}"),
+                get(read).patch(change),
+            )
             .route("/api/v1/nodes/{name}", patch(annotate))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(publish))
             .with_state(api.clone());
@@ -57,7 +64,7 @@ impl Api {
         api
     }
 
-    pub fn kubeconfig(&self) -> String {
+    pub(crate) fn kubeconfig(&self) -> String {
         json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "test",
             "clusters": [{"name": "test", "cluster": {"server": format!("http://{ADDRESS}")}}],
@@ -68,61 +75,71 @@ impl Api {
     }
 
     /// Creates or replaces a Port.
-    pub fn put(&self, mut port: Value) {
+    pub(crate) fn put(&self, mut port: Value) {
         let mut state = self.state.lock().unwrap();
         state.version += 1;
         port["metadata"]["resourceVersion"] = json!(state.version.to_string());
         let name = port["metadata"]["name"].as_str().unwrap().to_owned();
-        let kind = if state.ports.insert(name, port.clone()).is_some() { "MODIFIED" } else { "ADDED" };
+        let kind = if state.ports.insert(name, port.clone()).is_some() {
+            "MODIFIED"
+        } else {
+            "ADDED"
+        };
         let _ = self.events.send(json!({"type": kind, "object": port}));
     }
 
     /// Changes the status of a Port, as the controller does.
-    pub fn set_status(&self, name: &str, status: Value) {
+    pub(crate) fn set_status(&self, name: &str, status: Value) {
         let mut port = self.port(name).unwrap();
         port["status"] = status;
         self.put(port);
     }
 
     /// Deletes a Port: it stays as long as it has finalizers.
-    pub fn delete(&self, name: &str) {
+    pub(crate) fn delete(&self, name: &str) {
         let mut port = self.port(name).unwrap();
         port["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
         self.put(port);
     }
 
     /// Takes a Port away, finalizers or not.
-    pub fn remove(&self, name: &str) {
+    pub(crate) fn remove(&self, name: &str) {
         let mut state = self.state.lock().unwrap();
         state.version += 1;
         let port = state.ports.remove(name).unwrap();
         let _ = self.events.send(json!({"type": "DELETED", "object": port}));
     }
 
-    pub fn port(&self, name: &str) -> Option<Value> {
+    pub(crate) fn port(&self, name: &str) -> Option<Value> {
         self.state.lock().unwrap().ports.get(name).cloned()
     }
 
-    pub fn finalizers(&self, name: &str) -> Vec<String> {
+    pub(crate) fn finalizers(&self, name: &str) -> Vec<String> {
         let port = self.port(name).unwrap();
         serde_json::from_value(port["metadata"]["finalizers"].clone()).unwrap_or_default()
     }
 
-    pub fn annotation(&self, name: &str, key: &str) -> Option<String> {
+    pub(crate) fn annotation(&self, name: &str, key: &str) -> Option<String> {
         let port = self.port(name)?;
         port["metadata"]["annotations"][key].as_str().map(str::to_owned)
     }
 
-    pub fn node_annotation(&self, key: &str) -> Option<String> {
-        self.state.lock().unwrap().node_annotations.get(key)?.as_str().map(str::to_owned)
+    pub(crate) fn node_annotation(&self, key: &str) -> Option<String> {
+        self.state
+            .lock()
+            .unwrap()
+            .node_annotations
+            .get(key)?
+            .as_str()
+            .map(str::to_owned)
     }
 
-    pub fn published(&self) -> Vec<Value> {
+    pub(crate) fn published(&self) -> Vec<Value> {
         self.state.lock().unwrap().published.clone()
     }
 
     /// Whether patches fail.
-    pub fn break_writes(&self, broken: bool) {
+    pub(crate) fn break_writes(&self, broken: bool) {
         self.state.lock().unwrap().broken = broken;
     }
 }
@@ -146,9 +163,17 @@ async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
     }
     // Changes between list and watch: everything newer than what the list said.
     let since: u64 = query.get("resourceVersion").and_then(|v| v.parse().ok()).unwrap_or(0);
-    let newer = |port: &Value| port["metadata"]["resourceVersion"].as_str().and_then(|v| v.parse().ok()) > Some(since);
-    let missed: Vec<Value> =
-        items.into_iter().filter(newer).map(|port| json!({"type": "MODIFIED", "object": port})).collect();
+    let newer = |port: &Value| {
+        port["metadata"]["resourceVersion"]
+            .as_str()
+            .and_then(|v| v.parse().ok())
+            > Some(since)
+    };
+    let missed: Vec<Value> = items
+        .into_iter()
+        .filter(newer)
+        .map(|port| json!({"type": "MODIFIED", "object": port}))
+        .collect();
     let lines = stream::unfold((missed.into_iter(), events), |(mut missed, mut events)| async move {
         let event = match missed.next() {
             Some(event) => event,
@@ -160,14 +185,23 @@ async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
 }
 
 async fn read(State(api): State<Api>, Path((_, name)): Path<(String, String)>) -> Response {
-    api.port(&name).map_or_else(|| status(StatusCode::NOT_FOUND, "no such Port"), |port| Json(port).into_response())
+    api.port(&name).map_or_else(
+        || status(StatusCode::NOT_FOUND, "no such Port"),
+        |port| Json(port).into_response(),
+    )
 }
 
-async fn change(State(api): State<Api>, Path((_, name)): Path<(String, String)>, Json(change): Json<Value>) -> Response {
+async fn change(
+    State(api): State<Api>,
+    Path((_, name)): Path<(String, String)>,
+    Json(change): Json<Value>,
+) -> Response {
     if api.state.lock().unwrap().broken {
         return status(StatusCode::SERVICE_UNAVAILABLE, "etcd is away");
     }
-    let Some(mut port) = api.port(&name) else { return status(StatusCode::NOT_FOUND, "no such Port") };
+    let Some(mut port) = api.port(&name) else {
+        return status(StatusCode::NOT_FOUND, "no such Port");
+    };
     let changed = match change {
         Value::Array(_) => {
             let change: json_patch::Patch = serde_json::from_value(change).unwrap();
@@ -194,7 +228,10 @@ async fn annotate(State(api): State<Api>, Path(name): Path<String>, Json(change)
     if name != api.node {
         return status(StatusCode::FORBIDDEN, "this node may only change its own Node");
     }
-    let annotations = change["metadata"]["annotations"].as_object().cloned().unwrap_or_default();
+    let annotations = change["metadata"]["annotations"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
     api.state.lock().unwrap().node_annotations.extend(annotations);
     Json(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})).into_response()
 }

@@ -11,46 +11,57 @@ use serde_json::Value;
 use super::{require, run};
 
 /// A network namespace; dropping it deletes it.
-pub struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
 impl Namespace {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         run(Command::new(require("ip")).args(["netns", "add", name]));
         let namespace = Self { name: name.to_owned() };
         run(Command::new(require("ip")).args(["-n", name, "link", "set", "lo", "up"]));
         namespace
     }
 
-    pub fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }
 
     /// A command in the namespace that dies with the thread that starts it.
-    pub fn command(&self, program: &Path) -> Command {
+    pub(crate) fn command(&self, program: &Path) -> Command {
         let mut command = Command::new(require("setpriv"));
-        command.args(["--pdeathsig", "KILL", "nsenter"]).arg(format!("--net={}", self.path().display())).arg(program);
+        command
+            .args(["--pdeathsig", "KILL", "nsenter"])
+            .arg(format!("--net={}", self.path().display()))
+            .arg(program);
         command
     }
 
     /// `ip -json` in the namespace.
-    pub fn json(&self, arguments: &[&str]) -> Value {
-        let text = run(Command::new(require("ip")).args(["-n", &self.name, "-json"]).args(arguments));
-        if text.trim().is_empty() { Value::Array(vec![]) } else { serde_json::from_str(&text).unwrap() }
+    pub(crate) fn json(&self, arguments: &[&str]) -> Value {
+        let text = run(Command::new(require("ip"))
+            .args(["-n", &self.name, "-json"])
+            .args(arguments));
+        if text.trim().is_empty() {
+            Value::Array(vec![])
+        } else {
+            serde_json::from_str(&text).unwrap()
+        }
     }
 
     /// `ip` in the namespace; it has to succeed.
-    pub fn ip(&self, arguments: &str) -> String {
-        run(Command::new(require("ip")).args(["-n", &self.name]).args(arguments.split(' ')))
+    pub(crate) fn ip(&self, arguments: &str) -> String {
+        run(Command::new(require("ip"))
+            .args(["-n", &self.name])
+            .args(arguments.split(' ')))
     }
 
     /// Runs something on a thread in the namespace.
-    pub fn enter<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
+    pub(crate) fn enter<T: Send>(&self, what: impl FnOnce() -> T + Send) -> T {
         let namespace = File::open(self.path()).unwrap();
         std::thread::scope(|scope| {
             let inside = || {
@@ -62,7 +73,7 @@ impl Namespace {
     }
 
     /// Whether `address` answers a ping.
-    pub fn pings(&self, address: &str) -> bool {
+    pub(crate) fn pings(&self, address: &str) -> bool {
         let mut ping = self.command(&require("ping"));
         ping.args(["-c", "1", "-W", "1", address]);
         ping.output().unwrap().status.success()
@@ -71,12 +82,14 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        let _ = Command::new(require("ip")).args(["netns", "delete", &self.name]).output();
+        let _ = Command::new(require("ip"))
+            .args(["netns", "delete", &self.name])
+            .output();
     }
 }
 
 /// Removes namespaces of test processes that were killed.
-pub fn sweep() {
+pub(crate) fn sweep() {
     let names = run(Command::new(require("ip")).args(["netns", "list"]));
     for name in names.lines().filter_map(|line| line.split(' ').next()) {
         let process = name.strip_prefix("skt").and_then(|rest| rest.split('-').next());

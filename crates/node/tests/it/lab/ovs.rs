@@ -18,10 +18,15 @@ use super::process::Process;
 use super::{PATIENCE, require, run};
 
 /// Hostname that Open vSwitch has in its database.
-pub const HOSTNAME: &str = "chassis-1.example.org";
+pub(crate) const HOSTNAME: &str = "chassis-1.example.org";
+
+/// Whether the tests use the userspace datapath. `TEST_DATAPATH=system` chooses the kernel's, on a machine that has it.
+pub(crate) fn is_userspace() -> bool {
+    std::env::var("TEST_DATAPATH").as_deref() != Ok("system")
+}
 
 /// Open vSwitch of one node.
-pub struct OpenVSwitch {
+pub(crate) struct OpenVSwitch {
     directory: PathBuf,
     node: String,
     server: RefCell<Option<Process>>,
@@ -33,11 +38,14 @@ pub struct OpenVSwitch {
 }
 
 impl OpenVSwitch {
-    /// Starts it with a bridge br-int of the userspace datapath.
-    pub fn start(node: &Namespace, directory: &Path, runtime: &Runtime) -> Self {
+    /// Starts it with a bridge br-int, of the userspace datapath unless the environment asks for the kernel's.
+    pub(crate) fn start(node: &Namespace, directory: &Path, runtime: &Runtime) -> Self {
         std::fs::create_dir_all(directory).unwrap();
         let schema = "/usr/share/openvswitch/vswitch.ovsschema";
-        run(Command::new(require("ovsdb-tool")).arg("create").arg(directory.join("conf.db")).arg(schema));
+        run(Command::new(require("ovsdb-tool"))
+            .arg("create")
+            .arg(directory.join("conf.db"))
+            .arg(schema));
         let _guard = runtime.enter();
         let stop = CancellationToken::new();
         let ovs = Self {
@@ -52,72 +60,97 @@ impl OpenVSwitch {
         };
         ovs.start_server(node);
         ovs.vsctl("--no-wait init");
-        ovs.vsctl(&format!("--no-wait set open_vswitch . external_ids:hostname={HOSTNAME}"));
-        ovs.vsctl("--no-wait add-br br-int -- set bridge br-int datapath_type=netdev fail-mode=standalone");
+        ovs.vsctl(&format!(
+            "--no-wait set open_vswitch . external_ids:hostname={HOSTNAME}"
+        ));
+        let datapath = if is_userspace() { "netdev" } else { "system" };
+        ovs.vsctl(&format!(
+            "--no-wait add-br br-int -- set bridge br-int datapath_type={datapath} fail-mode=standalone"
+        ));
         ovs.start_vswitchd(node);
         ovs.vsctl("--timeout=20 set bridge br-int other_config:disable-in-band=true");
-        runtime.spawn(stand_in_for_ovn_controller(ovs.client.clone(), Arc::clone(&ovs.installing), ovs.stop.clone()));
+        runtime.spawn(stand_in_for_ovn_controller(
+            ovs.client.clone(),
+            Arc::clone(&ovs.installing),
+            ovs.stop.clone(),
+        ));
         ovs
     }
 
-    pub fn socket(&self) -> PathBuf {
+    pub(crate) fn socket(&self) -> PathBuf {
         self.directory.join("db.sock")
     }
 
-    pub fn start_server(&self, node: &Namespace) {
+    pub(crate) fn start_server(&self, node: &Namespace) {
         let mut command = node.command(&require("ovsdb-server"));
         self.environment(&mut command);
         command
             .arg(self.directory.join("conf.db"))
             .arg(format!("--remote=punix:{}", self.socket().display()))
-            .arg(format!("--unixctl={}", self.directory.join("ovsdb-server.ctl").display()));
-        self.server.replace(Some(Process::spawn("ovsdb-server", command, &self.directory.join("ovsdb-server.log"))));
+            .arg(format!(
+                "--unixctl={}",
+                self.directory.join("ovsdb-server.ctl").display()
+            ));
+        self.server.replace(Some(Process::spawn(
+            "ovsdb-server",
+            command,
+            &self.directory.join("ovsdb-server.log"),
+        )));
         let deadline = Instant::now() + PATIENCE;
         while self.client.view().is_none() {
-            assert!(Instant::now() < deadline, "ovsdb-server does not answer: {}", self.log("ovsdb-server"));
+            assert!(
+                Instant::now() < deadline,
+                "ovsdb-server does not answer: {}",
+                self.log("ovsdb-server")
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
 
-    pub fn stop_server(&self) {
+    pub(crate) fn stop_server(&self) {
         self.server.take();
         let _ = std::fs::remove_file(self.socket());
     }
 
-    pub fn start_vswitchd(&self, node: &Namespace) {
+    pub(crate) fn start_vswitchd(&self, node: &Namespace) {
         let mut command = node.command(&require("ovs-vswitchd"));
         self.environment(&mut command);
-        command
-            .arg(format!("unix:{}", self.socket().display()))
-            .arg(format!("--unixctl={}", self.directory.join("ovs-vswitchd.ctl").display()));
-        self.vswitchd.replace(Some(Process::spawn("ovs-vswitchd", command, &self.directory.join("ovs-vswitchd.log"))));
+        command.arg(format!("unix:{}", self.socket().display())).arg(format!(
+            "--unixctl={}",
+            self.directory.join("ovs-vswitchd.ctl").display()
+        ));
+        self.vswitchd.replace(Some(Process::spawn(
+            "ovs-vswitchd",
+            command,
+            &self.directory.join("ovs-vswitchd.log"),
+        )));
     }
 
-    pub fn stop_vswitchd(&self) {
+    pub(crate) fn stop_vswitchd(&self) {
         self.vswitchd.take();
     }
 
     /// Whether the stand-in says that flows are installed.
-    pub fn install(&self, yes: bool) {
+    pub(crate) fn install(&self, yes: bool) {
         self.installing.store(yes, Ordering::SeqCst);
     }
 
     /// ovs-vsctl at the private server.
-    pub fn vsctl(&self, arguments: &str) -> String {
+    pub(crate) fn vsctl(&self, arguments: &str) -> String {
         let mut command = Command::new(require("ovs-vsctl"));
-        command.arg(format!("--db=unix:{}", self.socket().display())).args(arguments.split(' '));
+        command
+            .arg(format!("--db=unix:{}", self.socket().display()))
+            .args(arguments.split(' '));
         run(&mut command)
     }
 
     /// What is on the bridge now.
-    pub fn records(&self) -> Vec<Record> {
-        let view = self.handle.block_on(self.client.current()).unwrap_or_else(|e| panic!("{}: {e}", self.node));
+    pub(crate) fn records(&self) -> Vec<Record> {
+        let view = self
+            .handle
+            .block_on(self.client.current())
+            .unwrap_or_else(|e| panic!("{}: {e}", self.node));
         records(&view, "br-int")
-    }
-
-    /// The client that the tests look with.
-    pub fn client(&self) -> &Ovsdb {
-        &self.client
     }
 
     fn environment(&self, command: &mut Command) {

@@ -10,36 +10,40 @@ use super::{Lab, Pod};
 
 /// What a call answered.
 #[derive(Debug)]
-pub struct Answer {
-    pub success: bool,
+pub(crate) struct Answer {
+    pub(crate) success: bool,
     /// What was on stdout, as JSON; null if nothing was.
-    pub output: Value,
+    pub(crate) output: Value,
 }
 
 impl Answer {
     /// The result; fails the test if there is none.
     #[track_caller]
-    pub fn ok(self) -> Value {
+    pub(crate) fn ok(self) -> Value {
         assert!(self.success, "the call failed: {}", self.output);
         self.output
     }
 
     /// Error code and text; fails the test if there is none.
     #[track_caller]
-    pub fn error(self) -> (u64, String) {
+    pub(crate) fn error(self) -> (u64, String) {
         assert!(!self.success, "the call succeeded: {}", self.output);
-        let text = format!("{}: {}", self.output["msg"].as_str().unwrap(), self.output["details"].as_str().unwrap());
+        let text = format!(
+            "{}: {}",
+            self.output["msg"].as_str().unwrap(),
+            self.output["details"].as_str().unwrap()
+        );
         (self.output["code"].as_u64().unwrap(), text)
     }
 }
 
 /// A call that is under way.
-pub struct Call {
+pub(crate) struct Call {
     child: Child,
 }
 
 impl Call {
-    pub fn start(environment: &[(&str, &str)], stdin: &[u8]) -> Self {
+    pub(crate) fn start(environment: &[(&str, &str)], stdin: &[u8]) -> Self {
         let mut child = Command::new(env!("CARGO_BIN_EXE_kubestack"))
             .env_clear()
             .envs(environment.iter().copied())
@@ -53,7 +57,7 @@ impl Call {
         Self { child }
     }
 
-    pub fn answer(self) -> Answer {
+    pub(crate) fn answer(self) -> Answer {
         let output = self.child.wait_with_output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         let output_json = if text.is_empty() {
@@ -61,27 +65,37 @@ impl Call {
         } else {
             serde_json::from_str(&text).unwrap_or_else(|e| panic!("not JSON ({e}): {text:?}"))
         };
-        Answer { success: output.status.success(), output: output_json }
+        Answer {
+            success: output.status.success(),
+            output: output_json,
+        }
     }
 
     /// `kill -9` of the plugin.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
-    pub fn is_running(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         self.child.try_wait().unwrap().is_none()
     }
 }
 
 impl Lab {
     /// The network configuration on stdin.
-    pub fn configuration(&self) -> Value {
+    pub(crate) fn configuration(&self) -> Value {
         json!({"cniVersion": "1.1.0", "name": "stackube", "type": "kubestack", "socket": self.socket()})
     }
 
-    fn call(&self, command: &str, container: &str, pod: Option<&Pod>, netns: Option<&Namespace>, config: &Value) -> Call {
+    fn call(
+        &self,
+        command: &str,
+        container: &str,
+        pod: Option<&Pod>,
+        netns: Option<&Namespace>,
+        config: &Value,
+    ) -> Call {
         let arguments = pod.map(|pod| {
             format!(
                 "IgnoreUnknown=1;K8S_POD_NAMESPACE=test;K8S_POD_NAME={};K8S_POD_INFRA_CONTAINER_ID={container};K8S_POD_UID={}",
@@ -100,31 +114,34 @@ impl Lab {
         Call::start(&environment, config.to_string().as_bytes())
     }
 
-    pub fn start_add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Call {
+    pub(crate) fn start_add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Call {
         self.call("ADD", container, Some(pod), Some(netns), &self.configuration())
     }
 
-    pub fn add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Answer {
+    pub(crate) fn add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Answer {
         self.start_add(container, pod, netns).answer()
     }
 
-    pub fn del(&self, container: &str, pod: Option<&Pod>, netns: Option<&Namespace>) -> Answer {
+    pub(crate) fn del(&self, container: &str, pod: Option<&Pod>, netns: Option<&Namespace>) -> Answer {
         self.call("DEL", container, pod, netns, &self.configuration()).answer()
     }
 
-    pub fn check(&self, container: &str, pod: &Pod, netns: &Namespace, previous: &Value) -> Answer {
+    pub(crate) fn check(&self, container: &str, pod: &Pod, netns: &Namespace, previous: &Value) -> Answer {
         let mut config = self.configuration();
         config["prevResult"] = previous.clone();
         self.call("CHECK", container, Some(pod), Some(netns), &config).answer()
     }
 
-    pub fn status(&self) -> Answer {
+    pub(crate) fn status(&self) -> Answer {
         self.call("STATUS", "", None, None, &self.configuration()).answer()
     }
 
-    pub fn gc(&self, valid: &[&str]) -> Answer {
+    pub(crate) fn gc(&self, valid: &[&str]) -> Answer {
         let mut config = self.configuration();
-        let valid: Vec<Value> = valid.iter().map(|c| json!({"containerID": c, "ifname": "eth0"})).collect();
+        let valid: Vec<Value> = valid
+            .iter()
+            .map(|c| json!({"containerID": c, "ifname": "eth0"}))
+            .collect();
         config["cni.dev/valid-attachments"] = json!(valid);
         self.call("GC", "", None, None, &config).answer()
     }

@@ -1,3 +1,5 @@
+use std::sync::Once;
+
 use http::Method;
 
 use super::{CreatePort, Port, PortFilter, UpdatePort};
@@ -14,15 +16,18 @@ struct Bulk<'a>(&'a [CreatePort]);
 
 impl Payload for Bulk<'_> {}
 
+/// Said once: a second call per port is slow.
+static TAGS_DROPPED: Once = Once::new();
+
 impl Session {
     /// # Errors
     /// [`Error::Conflict`] (`IpAddressAlreadyAllocated`) if the address is taken, [`Error::QuotaExceeded`],
     /// [`Error::BadRequest`] (`InvalidIpForSubnet`) if it is outside the subnet; else as for any request.
     pub async fn create_port(&self, new: &CreatePort) -> Result<Port, Error> {
-        self.create(new).await
+        Ok(self.port_tagged(self.create(new).await?, &new.tags).await)
     }
 
-    /// Makes all of them or none, in the order given.
+    /// Makes all of them or none, and returns them in the order given.
     ///
     /// # Errors
     /// As [`Session::create_port`].
@@ -33,11 +38,26 @@ impl Session {
         let request = Request::new(Port::SERVICE, Method::POST, Port::COLLECTION, &[]).about(Port::WHAT, "(new)");
         let reply = self.send(request.keyed(Port::KEYS, &Bulk(new))).await?;
         let made: Vec<Port> = reply.decode_key(Port::KEYS)?;
-        if made.len() == new.len() {
-            Ok(made)
-        } else {
-            Err(reply.nonsense(format!("{} ports were asked for, {} made", new.len(), made.len())))
+        if made.len() != new.len() {
+            return Err(reply.nonsense(format!("{} ports were asked for, {} made", new.len(), made.len())));
         }
+        let mut tagged = Vec::with_capacity(made.len());
+        for (port, new) in made.into_iter().zip(new) {
+            tagged.push(self.port_tagged(port, &new.tags).await);
+        }
+        Ok(tagged)
+    }
+
+    async fn port_tagged(&self, port: Port, tags: &[String]) -> Port {
+        if port.tags.len() < tags.len() {
+            TAGS_DROPPED.call_once(|| {
+                tracing::warn!(
+                    "Neutron drops the tags of new ports; they are put on by a second call each. To make ports faster, add \
+                     tag_ports_during_bulk_creation to extension_drivers in its ml2_conf.ini"
+                );
+            });
+        }
+        self.tagged(port, tags).await
     }
 
     /// # Errors

@@ -126,6 +126,9 @@ impl Resource for SecurityGroupRule {
 }
 
 impl Owned for SecurityGroupRule {
+    /// Neutron answers a list by project with a new `default` group if the project has none, even if the project is gone.
+    const LISTED_BY_PROJECT: bool = false;
+
     fn project(&self) -> Option<&ProjectId> {
         self.project_id.as_ref()
     }
