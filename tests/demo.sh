@@ -3,4 +3,6 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export STACKUBE_DEVBOX=$PWD/.devbox
+# What a run that was killed left behind.
+"$STACKUBE_DEVBOX/bin/kubectl" delete tenant test other --ignore-not-found --timeout=240s
 exec cargo run --quiet -p stackube-e2e --bin guide -- docs/user/guide.md

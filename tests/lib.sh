@@ -1,7 +1,7 @@
 # Shared by the scripts in tests/: counting and timing. Sourced, not run.
 # shellcheck shell=bash
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-RESULTS=${RESULTS:-$ROOT/.devbox/test}
+RESULTS=${RESULTS:-$ROOT/target/test-results}
 export ROOT RESULTS
 
 say() { printf '[%4ds] %s\n' "$SECONDS" "$*"; }

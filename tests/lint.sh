@@ -15,6 +15,8 @@ bundle_is_current() { diff -u deployment/stackube.yaml <(deployment/bundle.sh); 
 command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
 check "sources are formatted (make fmt)" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
+# Not among the default targets, since it needs a cloud.
+check "clippy (live tests)" cargo clippy -p stackube-openstack --test live --quiet -- -D warnings
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
 check "deployment/stackube.yaml is current (make generate)" bundle_is_current

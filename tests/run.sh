@@ -17,6 +17,7 @@ say "waiting for the devbox's parts"
 wait "$build" || cat "$RESULTS/build.txt"
 stage node tests/node.sh
 if stage devbox make --no-print-directory devbox; then
+  stage openstack env STACKUBE_CLOUDS_FILE="$ROOT/.devbox/clouds.yaml" cargo test --quiet -p stackube-openstack --test live
   stage e2e tests/e2e.sh
   stage demo tests/demo.sh
 fi

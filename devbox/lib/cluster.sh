@@ -4,23 +4,23 @@
 # wait_openstack: until Keystone, Neutron and OVN answer.
 wait_openstack() {
   local attempt
-  for ((attempt = 0; attempt < 120; attempt++)); do
+  for ((attempt = 0; attempt < 300; attempt++)); do
     if host_exec "${host_names[0]}" /usr/local/sbin/openstack-ready 2>"$state/log/openstack-ready.log"; then return; fi
     sleep 1
   done
   cat "$state/log/openstack-ready.log"
-  die "OpenStack is not ready after two minutes" "look with: devbox/devbox enter ${host_names[0]} systemctl --failed"
+  die "OpenStack is not ready after five minutes" "look with: devbox/devbox enter ${host_names[0]} systemctl --failed"
 }
 
 # wait_api: until the API server says that it is ready.
 wait_api() {
   local attempt
-  for ((attempt = 0; attempt < 120; attempt++)); do
+  for ((attempt = 0; attempt < 360; attempt++)); do
     if [[ $(kubectl get --raw /readyz 2>/dev/null || true) == ok ]]; then return; fi
     sleep 0.5
   done
   kubectl get --raw '/readyz?verbose' || true
-  die "the API server is not ready after one minute" "look with: devbox/devbox enter ${host_names[0]} journalctl -u kubelet"
+  die "the API server is not ready after three minutes" "look with: devbox/devbox enter ${host_names[0]} journalctl -u kubelet"
 }
 
 kubectl() {

@@ -37,8 +37,6 @@ configuration() {
     -e "s#^  kubernetes-host:.*#  kubernetes-host: \"$(kubectl config view --minify -o jsonpath='{.clusters[0].cluster.server}' | sed -E 's#https://([^:]+):.*#\1#')\"#" \
     -e "s#^  password:.*#  password: \"$(openstack --os-cloud stackube configuration show --unmask -f value -c auth.password)\"#" \
     deployment/stackube-configmap.yaml
-  # Short intervals, so that tests see repairs in seconds, and the ranges that only this devbox has.
-  cat devbox/stackube/configuration.yaml
 }
 
 # Commands on the host for the guide: `devbox-host ip link`.
@@ -53,6 +51,8 @@ kubestack=$(image kubestack images/kubestack.Containerfile "$target/kubestack" "
 say "images: stackube-controller:$controller kubestack:$kubestack"
 
 configuration | kubectl apply --server-side --force-conflicts -f - >/dev/null
+# Another manager of the same ConfigMap, so that both keep their keys.
+kubectl apply --server-side --field-manager devbox -f devbox/stackube/configuration.yaml >/dev/null
 mkdir -p "$state/deploy"
 cat >"$state/deploy/kustomization.yaml" <<YAML
 resources: [../../deployment]

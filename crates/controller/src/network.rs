@@ -27,7 +27,7 @@ pub(crate) mod system;
 
 pub(crate) use inventory::Inventory;
 
-use apply::Marks;
+use apply::{Marks, Work};
 use observed::Observed;
 use owner::Owner;
 use plan::Wanted;
@@ -81,11 +81,14 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     if record.was_ready() && adopted.is_none() && is_as_made(record, context, &owner, &wanted).await? {
         return Ok(());
     }
+    // The project is in the status before anything is made, so without it there is nothing to look for.
+    let untouched = record.status().project_id.is_none();
     record.project(&owner.project).await?;
+    let service = context.cloud.service();
     let mut observed = match &adopted {
+        None if untouched => Observed::default(),
         None => observed::observe(&owner.session, &owner.project, record.status(), &marks.description).await?,
         Some(id) => {
-            let service = context.cloud.service();
             let group = observed::group(&owner.session, &owner.project, record.status(), &marks.description).await?;
             let found = adopt::observe(&owner.session, &service, &owner.project, id, &range).await?;
             Observed { group, ..found }
@@ -93,7 +96,8 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     };
     record.known(&observed).await?;
     let repairing = record.was_ready();
-    apply::apply(&owner.session, &marks, &wanted, &mut observed, record, |action| {
+    let work = Work { session: &owner.session, service: &service, marks: &marks, wanted: &wanted };
+    work.apply(&mut observed, record, |action| {
         if repairing {
             info!(?action, "mended what was changed outside");
             context.metrics.repaired(action.object());

@@ -44,8 +44,9 @@ pub(crate) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
 }
 
 async fn round(shared: &Shared, memory: &mut Memory) -> Result<(), Stop> {
+    let session = shared.context.cloud.service();
     // OpenStack first: whatever is made after this, its Kubernetes object exists by the time those are listed.
-    let survey = survey::survey(shared).await?;
+    let survey = survey::survey(&session, &shared.context.identity.cluster).await?;
     let live = live::list(shared).await?;
     let found = strays(&survey, &live);
     let (now, grace) = (Instant::now(), shared.context.config.sweep_grace);
@@ -59,7 +60,7 @@ async fn round(shared: &Shared, memory: &mut Memory) -> Result<(), Stop> {
     if shared.context.config.sweep_delete {
         let due = memory.due(&found, now, grace);
         for stray in delete::in_order(due) {
-            match delete::delete(shared, &stray).await {
+            match delete::delete(&session, &stray).await {
                 Ok(()) => info!(kind = stray.kind.as_str(), id = stray.id, "stray deleted"),
                 Err(error) => warn!(kind = stray.kind.as_str(), id = stray.id, "stray not deleted: {error}"),
             }
@@ -86,3 +87,6 @@ async fn report(shared: &Shared, stray: &Stray) {
     };
     shared.context.events.warning(&about, "Sweep", "StrayFound", note).await;
 }
+
+#[cfg(test)]
+mod tests;

@@ -74,7 +74,7 @@ pub(crate) fn built_in() -> Defaults {
             security_groups: Some(50),
             security_group_rules: Some(500),
         },
-        container_requests: quantities(&[("cpu", "50m"), ("memory", "64Mi"), ("ephemeral-storage", "256Mi")]),
+        container_requests: quantities(&[("cpu", "10m"), ("memory", "64Mi"), ("ephemeral-storage", "256Mi")]),
         container_limits: quantities(&[("cpu", "1"), ("memory", "512Mi"), ("ephemeral-storage", "1Gi")]),
     }
 }

@@ -58,79 +58,91 @@ enum Done {
     Tagged(Taggable, Vec<String>),
 }
 
-/// Works until everything is as wanted; `done` is told of each action. The status has every ID before a call that depends on it.
-///
-/// # Errors
-/// The first error. Calls that were under way then are finished first, so that what they made is in the status.
-pub(super) async fn apply(
-    session: &Session,
-    marks: &Marks,
-    wanted: &Wanted,
-    observed: &mut Observed,
-    record: &mut Record<'_>,
-    mut done: impl FnMut(&Action),
-) -> Result<(), Stop> {
-    let mut running = FuturesUnordered::new();
-    let mut under_way: Vec<Action> = Vec::new();
-    let mut first_error = None;
-    let mut started = 0;
-    loop {
-        if first_error.is_none() {
-            for action in plan(wanted, observed) {
-                if under_way.contains(&action) {
-                    continue;
-                }
-                started += 1;
-                if started > MAX_ACTIONS {
-                    return Err(Stop::refused("NotSettling", format!("Neutron does not keep what is set: {action:?}")));
-                }
-                under_way.push(action.clone());
-                running.push(perform(session, marks, wanted, action));
-            }
-        }
-        let Some((action, result)) = running.next().await else { break };
-        under_way.retain(|other| *other != action);
-        match result {
-            Ok(change) => {
-                done(&action);
-                merge(observed, change);
-                record.known(observed).await?;
-            }
-            Err(error) => first_error = first_error.or(Some(error)),
-        }
-    }
-    first_error.map_or(Ok(()), |error| Err(error.into()))
+/// The work on one Network.
+pub(super) struct Work<'a> {
+    /// The service user in the Network's project.
+    pub(super) session: &'a Session,
+    /// The service user in its own project.
+    pub(super) service: &'a Session,
+    pub(super) marks: &'a Marks,
+    pub(super) wanted: &'a Wanted,
 }
 
-/// One action, with its result.
-async fn perform(
-    session: &Session,
-    marks: &Marks,
-    wanted: &Wanted,
-    action: Action,
-) -> (Action, Result<Done, Error>) {
-    let result = match &action {
-        Action::CreateNetwork => session.create_network(&new_network(marks)).await.map(Done::Network),
-        Action::MendNetwork(id) => session.update_network(id, &sound_network()).await.map(Done::Network),
-        Action::CreateSubnet(network) => {
-            session.create_subnet(&new_subnet(marks, wanted, network)).await.map(Done::Subnet)
+impl Work<'_> {
+    /// Works until everything is as wanted; `done` is told of each action. The status has every ID before a call that depends
+    /// on it.
+    ///
+    /// # Errors
+    /// The first error. Calls that were under way then are finished first, so that what they made is in the status.
+    pub(super) async fn apply(
+        &self,
+        observed: &mut Observed,
+        record: &mut Record<'_>,
+        mut done: impl FnMut(&Action),
+    ) -> Result<(), Stop> {
+        let mut running = FuturesUnordered::new();
+        let mut under_way: Vec<Action> = Vec::new();
+        let mut first_error = None;
+        let mut started = 0;
+        loop {
+            if first_error.is_none() {
+                for action in plan(self.wanted, observed) {
+                    if under_way.contains(&action) {
+                        continue;
+                    }
+                    started += 1;
+                    if started > MAX_ACTIONS {
+                        return Err(Stop::refused("NotSettling", format!("Neutron does not keep what is set: {action:?}")));
+                    }
+                    under_way.push(action.clone());
+                    running.push(self.perform(action));
+                }
+            }
+            let Some((action, result)) = running.next().await else { break };
+            under_way.retain(|other| *other != action);
+            match result {
+                Ok(change) => {
+                    done(&action);
+                    merge(observed, change);
+                    record.known(observed).await?;
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
         }
-        Action::MendSubnet(id) => session.update_subnet(id, &sound_subnet(wanted)).await.map(Done::Subnet),
-        Action::CreateRouter => session.create_router(&new_router(marks, wanted)).await.map(Done::Router),
-        Action::MendRouter(id) => session.update_router(id, &sound_router(wanted)).await.map(Done::Router),
-        Action::Connect(router, subnet) => {
-            session.add_router_interface(router, subnet).await.map(|leg| Done::Connected(leg.subnet_id))
-        }
-        Action::CreateGroup => session.create_security_group(&new_group(marks)).await.map(Done::Group),
-        Action::AddRule(group, rule) => {
-            session.create_security_group_rule(&new_rule(marks, *rule, group)).await.map(Done::Rule)
-        }
-        Action::DeleteRule(id) => session.delete_security_group_rule(id).await.map(|()| Done::NoRule(id.clone())),
-        Action::Tag(object) => {
-            session.replace_tags(object, &wanted.tags).await.map(|()| Done::Tagged(object.clone(), wanted.tags.clone()))
-        }
-    };
-    (action, result)
+        first_error.map_or(Ok(()), |error| Err(error.into()))
+    }
+
+    /// One action, with its result.
+    async fn perform(&self, action: Action) -> (Action, Result<Done, Error>) {
+        let Self { session, service, marks, wanted } = self;
+        let result = match &action {
+            Action::CreateNetwork => session.create_network(&new_network(marks)).await.map(Done::Network),
+            Action::MendNetwork(id) => session.update_network(id, &sound_network()).await.map(Done::Network),
+            Action::CreateSubnet(network) => {
+                session.create_subnet(&new_subnet(marks, wanted, network)).await.map(Done::Subnet)
+            }
+            Action::MendSubnet(id) => session.update_subnet(id, &sound_subnet(wanted)).await.map(Done::Subnet),
+            Action::CreateRouter => session.create_router(&new_router(marks, wanted)).await.map(Done::Router),
+            Action::MendRouter(id) => session.update_router(id, &sound_router(wanted)).await.map(Done::Router),
+            Action::Connect(router, subnet) => {
+                session.add_router_interface(router, subnet).await.map(|leg| Done::Connected(leg.subnet_id))
+            }
+            Action::CreateGroup => session.create_security_group(&new_group(marks)).await.map(Done::Group),
+            Action::AddRule(group, rule) => {
+                session.create_security_group_rule(&new_rule(marks, *rule, group)).await.map(Done::Rule)
+            }
+            // The rule is in our group, but an administrator of the cloud may have made it in another project, where the
+            // tenant's session cannot see it: Neutron would answer "not found", and it would stay.
+            Action::DeleteRule(id) => {
+                service.delete_security_group_rule(id).await.map(|()| Done::NoRule(id.clone()))
+            }
+            Action::Tag(object) => {
+                let tagged = || Done::Tagged(object.clone(), wanted.tags.clone());
+                session.replace_tags(object, &wanted.tags).await.map(|()| tagged())
+            }
+        };
+        (action, result)
+    }
 }
 
 fn sound_network() -> UpdateNetwork {

@@ -1,6 +1,7 @@
 //! A Keystone and a Neutron in this process, as far as ports need them, for tests of what the real ones do too rarely:
 //! conflicts, lost answers, somebody else's changes.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -32,6 +33,8 @@ pub(crate) struct Faults {
 #[derive(Debug, Default)]
 pub(crate) struct State {
     pub(crate) ports: Vec<Value>,
+    /// Objects of other kinds, which can be listed and deleted: by collection, `networks` or the like.
+    pub(crate) others: HashMap<String, Vec<Value>>,
     pub(crate) faults: Faults,
     /// `METHOD path` of every request to Neutron.
     pub(crate) requests: Vec<String>,
@@ -210,6 +213,34 @@ impl State {
     }
 
     fn list(&self, request: &Request) -> ResponseTemplate {
+        let found = Self::filtered(&self.ports, request);
+        ResponseTemplate::new(200).set_body_json(json!({"ports": found}))
+    }
+
+    /// Collections that are only listed and deleted from, whole paths like `/v2.0/networks/n-1`.
+    fn other(&mut self, request: &Request, path: &str) -> ResponseTemplate {
+        let mut parts = path.trim_matches('/').split('/').skip(1);
+        let (collection, id) = (parts.next().unwrap_or_default(), parts.next());
+        match (request.method.as_str(), id) {
+            ("GET", None) => {
+                let all = self.others.get(collection).cloned().unwrap_or_default();
+                let key = collection.replace('-', "_");
+                ResponseTemplate::new(200).set_body_json(json!({key: Self::filtered(&all, request)}))
+            }
+            ("DELETE", Some(id)) => {
+                let all = self.others.entry(collection.to_owned()).or_default();
+                let before = all.len();
+                all.retain(|object| object["id"] != id);
+                ResponseTemplate::new(if all.len() < before { 204 } else { 404 })
+            }
+            ("PUT", Some(_)) if path.ends_with("/remove_router_interface") => {
+                ResponseTemplate::new(200).set_body_json(json!({}))
+            }
+            other => panic!("the fake does not know {other:?} of {path}"),
+        }
+    }
+
+    fn filtered(all: &[Value], request: &Request) -> Vec<Value> {
         let fits = |port: &&Value| {
             request.url.query_pairs().all(|(name, value)| match name.as_ref() {
                 "fields" | "limit" | "sort_key" | "sort_dir" | "marker" => true,
@@ -221,8 +252,7 @@ impl State {
                 _ => port[name.as_ref()] == value.as_ref(),
             })
         };
-        let found: Vec<_> = self.ports.iter().filter(fits).collect();
-        ResponseTemplate::new(200).set_body_json(json!({"ports": found}))
+        all.iter().filter(fits).cloned().collect()
     }
 }
 
@@ -250,6 +280,9 @@ impl Respond for Respondent {
             .headers
             .get("if-match")
             .map(|value| value.to_str().unwrap().to_owned());
+        if !path.contains("/v2.0/ports") {
+            return state.other(request, &path);
+        }
         let rest = path
             .split("/v2.0/ports")
             .nth(1)

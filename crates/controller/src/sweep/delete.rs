@@ -5,7 +5,6 @@ use stackube_openstack::network::SecurityGroupFilter;
 use stackube_openstack::{Error, Session};
 
 use super::compare::{Kind, Stray};
-use crate::port::Shared;
 
 /// A stray that stays.
 #[derive(Debug, thiserror::Error)]
@@ -32,16 +31,15 @@ pub(super) fn in_order(mut strays: Vec<Stray>) -> Vec<Stray> {
 ///
 /// # Errors
 /// [`DeleteError`]; it is tried again in the next round.
-pub(super) async fn delete(shared: &Shared, stray: &Stray) -> Result<(), DeleteError> {
-    let session = shared.context.cloud.service();
+pub(super) async fn delete(session: &Session, stray: &Stray) -> Result<(), DeleteError> {
     match stray.kind {
         Kind::Port => session.delete_port(&stray.id.parse()?).await?,
-        Kind::Router => router(&session, stray).await?,
+        Kind::Router => router(session, stray).await?,
         Kind::Subnet => session.delete_subnet(&stray.id.parse()?).await?,
         Kind::Network => session.delete_network(&stray.id.parse()?).await?,
         Kind::SecurityGroup => session.delete_security_group(&stray.id.parse()?).await?,
         Kind::User => session.delete_user(&stray.id.parse()?).await?,
-        Kind::Project => project(&session, stray).await?,
+        Kind::Project => project(session, stray).await?,
     }
     Ok(())
 }
@@ -63,7 +61,10 @@ async fn project(session: &Session, stray: &Stray) -> Result<(), DeleteError> {
         return Err(DeleteError::NotEmpty);
     }
     // Neutron makes this group with the first object of a project, and never deletes it.
-    let default = SecurityGroupFilter { name: Some("default".to_owned()), ..SecurityGroupFilter::default() };
+    let default = SecurityGroupFilter {
+        name: Some("default".to_owned()),
+        ..SecurityGroupFilter::default()
+    };
     for group in session.list_security_groups(&id, &default).await? {
         session.delete_security_group(&group.id).await?;
     }

@@ -9,16 +9,13 @@ use stackube_openstack::{Error, Session};
 
 use super::compare::{Found, Kind};
 use crate::pool::POOL_TAG;
-use crate::port::Shared;
 use crate::tenant::marks::owner_of_user;
 
 /// Lists everything with the cluster's tag, in all projects, and the users of Tenants.
 ///
 /// # Errors
 /// What Keystone or Neutron answer.
-pub(super) async fn survey(shared: &Shared) -> Result<Vec<Found>, Error> {
-    let session = shared.context.cloud.service();
-    let cluster = &shared.context.identity.cluster;
+pub(super) async fn survey(session: &Session, cluster: &str) -> Result<Vec<Found>, Error> {
     let tags = vec![cluster_tag(cluster)];
     let projects = session
         .list_projects(&ProjectFilter {
@@ -26,8 +23,8 @@ pub(super) async fn survey(shared: &Shared) -> Result<Vec<Found>, Error> {
             ..ProjectFilter::default()
         })
         .await?;
-    let mut found = neutron(&session, tags).await?;
-    found.extend(users(&session, &projects, cluster).await?);
+    let mut found = neutron(session, tags).await?;
+    found.extend(users(session, &projects, cluster).await?);
     found.extend(projects.into_iter().map(|project| Found {
         owner: owner(&project.tags),
         project: Some(project.id.to_string()),

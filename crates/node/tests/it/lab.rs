@@ -24,8 +24,8 @@ use self::process::Process;
 
 /// Name of the Node, different from the chassis' hostname on purpose.
 pub(crate) const NODE: &str = "node-1";
-/// Longest time for anything that should happen by itself.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest time for anything that should happen by itself, also on a machine that is busy or emulated.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
