@@ -28,6 +28,10 @@ unit: ## tests that need neither root nor a cluster
 node-test: ## tests of the node's parts in network namespaces with a real Open vSwitch (root)
 	tests/node.sh
 
+.PHONY: vm-test
+vm-test: ## tests of the node's parts with the kernel's Open vSwitch, in an emulated machine (10 minutes)
+	tests/vm.sh
+
 .PHONY: devbox
 devbox: ## one test host with OpenStack and Kubernetes, Stackube deployed on it
 	devbox/devbox up

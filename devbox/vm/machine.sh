@@ -47,7 +47,7 @@ cat "$scratch/output" & # ends with qemu
 : >"$scratch/console"
 : >"$scratch/status"
 since=$SECONDS ended=0
-"${with_parent[@]}" timeout --signal=KILL "$timeout" "${with_parent[@]}" "${machine[@]}" </dev/null 2>"$scratch/messages" || ended=$?
+"${with_parent[@]}" timeout --foreground --signal=KILL "$timeout" "${with_parent[@]}" "${machine[@]}" </dev/null 2>"$scratch/messages" || ended=$?
 : 1<>"$scratch/output" # lets cat go if qemu has not come to open it
 wait
 grep -a '^booted: \|^ended ' "$scratch/console" | sed 's/^/emulated machine: /' >&2 || true

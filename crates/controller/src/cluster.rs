@@ -41,7 +41,9 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>, server: Option<&ApiServer
         Some(path) => {
             let text = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
             let options = KubeConfigOptions::default();
-            kube::Config::from_custom_kubeconfig(text, &options).await.map_err(ClusterError::Kubeconfig)?
+            kube::Config::from_custom_kubeconfig(text, &options)
+                .await
+                .map_err(ClusterError::Kubeconfig)?
         }
         None => {
             let mut config = kube::Config::incluster().map_err(ClusterError::NotInCluster)?;
@@ -69,8 +71,14 @@ pub(crate) async fn uid(client: &Client) -> Result<String, ClusterError> {
 /// # Errors
 /// Those of the API server.
 pub(crate) async fn service_ranges(client: &Client) -> Result<Vec<ReservedRange>, ClusterError> {
-    let found = Api::<ServiceCIDR>::all(client.clone()).list(&ListParams::default()).await?;
-    let ranges = found.items.into_iter().filter_map(|range| range.spec).flat_map(|spec| spec.cidrs.unwrap_or_default());
+    let found = Api::<ServiceCIDR>::all(client.clone())
+        .list(&ListParams::default())
+        .await?;
+    let ranges = found
+        .items
+        .into_iter()
+        .filter_map(|range| range.spec)
+        .flat_map(|spec| spec.cidrs.unwrap_or_default());
     Ok(ranges
         .filter_map(|text| text.parse::<Ipv4Net>().ok())
         .map(|range| ReservedRange::new(range, "addresses of Services"))

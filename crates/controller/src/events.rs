@@ -16,8 +16,13 @@ pub(crate) struct Events {
 impl Events {
     /// `instance` tells several replicas apart.
     pub(crate) fn new(client: Client, instance: String) -> Self {
-        let reporter = Reporter { controller: "stackube-controller".into(), instance: Some(instance) };
-        Self { recorder: Recorder::new(client, reporter) }
+        let reporter = Reporter {
+            controller: "stackube-controller".into(),
+            instance: Some(instance),
+        };
+        Self {
+            recorder: Recorder::new(client, reporter),
+        }
     }
 
     /// Something went well. `reason` is CamelCase and stable; `action` says what was being done (`Create`, `Delete`, …).
@@ -25,7 +30,8 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(object, EventType::Normal, action, reason, note.into()).await;
+        self.publish(object, EventType::Normal, action, reason, note.into())
+            .await;
     }
 
     /// Something needs attention.
@@ -33,15 +39,21 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(object, EventType::Warning, action, reason, note.into()).await;
+        self.publish(object, EventType::Warning, action, reason, note.into())
+            .await;
     }
 
     async fn publish<K>(&self, object: &K, type_: EventType, action: &str, reason: &str, note: String)
     where
         K: Resource<DynamicType = ()>,
     {
-        let event =
-            Event { type_, reason: reason.into(), note: Some(cut(note)), action: action.into(), secondary: None };
+        let event = Event {
+            type_,
+            reason: reason.into(),
+            note: Some(cut(note)),
+            action: action.into(),
+            secondary: None,
+        };
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
             warn!(reason, "event not published: {error}");
         }

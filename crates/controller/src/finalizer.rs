@@ -34,7 +34,12 @@ pub(crate) async fn remove<K>(api: &Api<K>, object: &K) -> Result<(), kube::Erro
 where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
-    let rest: Vec<_> = object.finalizers().iter().filter(|name| *name != CONTROLLER_FINALIZER).cloned().collect();
+    let rest: Vec<_> = object
+        .finalizers()
+        .iter()
+        .filter(|name| *name != CONTROLLER_FINALIZER)
+        .cloned()
+        .collect();
     match set(api, object, &rest).await {
         Ok(_) => Ok(()),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -48,5 +53,6 @@ where
     K: Resource + Clone + Debug + DeserializeOwned,
 {
     let patch = json!({"metadata": {"finalizers": finalizers, "resourceVersion": object.resource_version()}});
-    api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await
+    api.patch(&object.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
 }

@@ -27,7 +27,9 @@ const LOOK: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum LeaderError {
     /// The Lease cannot be read or written.
-    #[error("the Lease {SYSTEM_NAMESPACE}/{LEASE} cannot be used: check that the namespace exists and the service account may write it")]
+    #[error(
+        "the Lease {SYSTEM_NAMESPACE}/{LEASE} cannot be used: check that the namespace exists and the service account may write it"
+    )]
     Lease(#[from] LeaseManagerError),
     /// The task that renews the lease has ended.
     #[error("the lease is no longer renewed")]
@@ -60,7 +62,12 @@ impl Leadership {
         info!(identity, "waiting for the lease {SYSTEM_NAMESPACE}/{LEASE}");
         held.wait_for(|held| *held).await.map_err(|_| LeaderError::Ended)?;
         info!(identity, "this instance is the leader");
-        Ok(Self { held, task, leases: Api::namespaced(client, SYSTEM_NAMESPACE), identity: identity.to_owned() })
+        Ok(Self {
+            held,
+            task,
+            leases: Api::namespaced(client, SYSTEM_NAMESPACE),
+            identity: identity.to_owned(),
+        })
     }
 
     /// Returns when the lease is lost, or can no longer be known to be held.
@@ -101,7 +108,10 @@ impl Leadership {
 
 /// How long the lease still holds, if `identity` holds it.
 fn remaining(lease: &Lease, identity: &str, now: Timestamp) -> Option<Duration> {
-    let spec = lease.spec.as_ref().filter(|spec| spec.holder_identity.as_deref() == Some(identity))?;
+    let spec = lease
+        .spec
+        .as_ref()
+        .filter(|spec| spec.holder_identity.as_deref() == Some(identity))?;
     let renewed = spec.renew_time.as_ref()?.0;
     let length = Duration::from_secs(u64::try_from(spec.lease_duration_seconds?).ok()?);
     let age = Duration::try_from(now.duration_since(renewed)).unwrap_or(Duration::ZERO);

@@ -100,23 +100,36 @@ impl Metrics {
         let request_seconds = Histograms::new_with_constructor(seconds as fn() -> Histogram);
         let queue_seconds = seconds();
         registry.register("leader", "1 while this instance holds the lease", leader.clone());
-        registry.register("reconciles", "Reconciles by kind and how they ended", reconciles.clone());
-        registry.register_with_unit("reconcile", "Time of a reconcile", Unit::Seconds, reconcile_seconds.clone());
-        registry.register("watch_failures", "Watches of the Kubernetes API that broke", watch_failures.clone());
-        registry.register("repairs", "Objects in OpenStack that were not as made and were mended", repairs.clone());
-        registry.register("openstack_requests", "Requests to OpenStack, each attempt", requests.clone());
-        registry.register_with_unit(
-            "openstack_request",
-            "Time of a request to OpenStack",
-            Unit::Seconds,
-            request_seconds.clone(),
+        registry.register(
+            "reconciles",
+            "Reconciles by kind and how they ended",
+            reconciles.clone(),
         );
         registry.register_with_unit(
-            "openstack_queue",
-            "Time that requests to OpenStack waited for a free slot",
+            "reconcile",
+            "Time of a reconcile",
             Unit::Seconds,
-            queue_seconds.clone(),
+            reconcile_seconds.clone(),
         );
+        registry.register(
+            "watch_failures",
+            "Watches of the Kubernetes API that broke",
+            watch_failures.clone(),
+        );
+        registry.register(
+            "repairs",
+            "Objects in OpenStack that were not as made and were mended",
+            repairs.clone(),
+        );
+        registry.register(
+            "openstack_requests",
+            "Requests to OpenStack, each attempt",
+            requests.clone(),
+        );
+        let text = "Time of a request to OpenStack";
+        registry.register_with_unit("openstack_request", text, Unit::Seconds, request_seconds.clone());
+        let text = "Time that requests to OpenStack waited for a free slot";
+        registry.register_with_unit("openstack_queue", text, Unit::Seconds, queue_seconds.clone());
         let ports = crate::port::Metrics::new(&mut registry);
         Self(Arc::new(Inner {
             registry,
@@ -154,8 +167,14 @@ impl Metrics {
 
     /// A reconcile ended.
     pub(crate) fn reconciled(&self, kind: &'static str, outcome: Outcome, took: Duration) {
-        self.0.reconciles.get_or_create(&ReconcileLabels { kind, outcome }).inc();
-        self.0.reconcile_seconds.get_or_create(&KindLabel { kind }).observe(took.as_secs_f64());
+        self.0
+            .reconciles
+            .get_or_create(&ReconcileLabels { kind, outcome })
+            .inc();
+        self.0
+            .reconcile_seconds
+            .get_or_create(&KindLabel { kind })
+            .observe(took.as_secs_f64());
     }
 
     /// A watch broke and is started again.
@@ -174,10 +193,23 @@ impl RequestObserver for Metrics {
         let service = event.service.as_str();
         let method = event.method.to_string();
         let route = event.route;
-        let status = event.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.0.requests.get_or_create(&RequestLabels { service, method: method.clone(), route, status }).inc();
+        let status = event
+            .status
+            .map_or_else(|| "none".to_owned(), |status| status.to_string());
+        self.0
+            .requests
+            .get_or_create(&RequestLabels {
+                service,
+                method: method.clone(),
+                route,
+                status,
+            })
+            .inc();
         let labels = RouteLabels { service, method, route };
-        self.0.request_seconds.get_or_create(&labels).observe(event.duration.as_secs_f64());
+        self.0
+            .request_seconds
+            .get_or_create(&labels)
+            .observe(event.duration.as_secs_f64());
         self.0.queue_seconds.observe(event.queued.as_secs_f64());
     }
 }
@@ -195,7 +227,11 @@ mod tests {
         descriptors
             .map(|rest| {
                 let name = rest.split('"').next().unwrap();
-                let unit = rest.split("unit: ").nth(1).unwrap_or_default().starts_with("Some(Seconds)");
+                let unit = rest
+                    .split("unit: ")
+                    .nth(1)
+                    .unwrap_or_default()
+                    .starts_with("Some(Seconds)");
                 format!("stackube_controller_{name}{}", if unit { "_seconds" } else { "" })
             })
             .collect()
@@ -203,10 +239,15 @@ mod tests {
 
     #[test]
     fn the_documentation_names_exactly_the_metrics_that_there_are() {
-        let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator/metrics.md")).unwrap();
-        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next());
-        let documented: BTreeSet<_> =
-            rows.filter(|name| name.starts_with("stackube_controller_")).map(str::to_owned).collect();
+        let page =
+            std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator/metrics.md")).unwrap();
+        let rows = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next());
+        let documented: BTreeSet<_> = rows
+            .filter(|name| name.starts_with("stackube_controller_"))
+            .map(str::to_owned)
+            .collect();
         let registered = registered(&Metrics::new());
         assert!(registered.len() > 8, "the names were not found: {registered:?}");
         assert_eq!(documented, registered);

@@ -48,14 +48,20 @@ async fn reconcile(network: Arc<Network>, context: Arc<Context>) -> Result<Actio
         return deletion::reconcile(&network, &context).await;
     }
     let api: Api<Network> = Api::namespaced(context.kube.clone(), &network.namespace().unwrap_or_default());
-    let network =
-        if finalizer::has(&*network) { network } else { Arc::new(finalizer::add(&api, &network).await?) };
+    let network = if finalizer::has(&*network) {
+        network
+    } else {
+        Arc::new(finalizer::add(&api, &network).await?)
+    };
     let mut record = Record::new(context.kube.clone(), &network);
     match make(&network, &context, &mut record).await {
         Ok(()) => {
             record.active().await?;
             if !record.was_ready() {
-                context.events.normal(&*network, "Reconcile", "Active", "the network is ready for pods").await;
+                context
+                    .events
+                    .normal(&*network, "Reconcile", "Active", "the network is ready for pods")
+                    .await;
             }
             Ok(Action::requeue(context.config.drift_interval))
         }
@@ -64,7 +70,12 @@ async fn reconcile(network: Arc<Network>, context: Arc<Context>) -> Result<Actio
             record.stopped(&stop).await?;
             match stop {
                 Stop::Waiting { .. } => {}
-                _ => context.events.warning(&*network, "Reconcile", stop.reason(), stop.sentence()).await,
+                _ => {
+                    context
+                        .events
+                        .warning(&*network, "Reconcile", stop.reason(), stop.sentence())
+                        .await;
+                }
             }
             Err(stop)
         }
@@ -77,7 +88,12 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     let adopted = adopted(network, &owner)?;
     let marks = Marks::new(network, owner.project.clone(), &context.identity.cluster);
     let external = context.config.external_network.clone();
-    let wanted = Wanted { range, external, tags: marks.tags.clone(), adopted: adopted.is_some() };
+    let wanted = Wanted {
+        range,
+        external,
+        tags: marks.tags.clone(),
+        adopted: adopted.is_some(),
+    };
     if record.was_ready() && adopted.is_none() && is_as_made(record, context, &owner, &wanted).await? {
         return Ok(());
     }
@@ -96,7 +112,12 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     };
     record.known(&observed).await?;
     let repairing = record.was_ready();
-    let work = Work { session: &owner.session, service: &service, marks: &marks, wanted: &wanted };
+    let work = Work {
+        session: &owner.session,
+        service: &service,
+        marks: &marks,
+        wanted: &wanted,
+    };
     work.apply(&mut observed, record, |action| {
         if repairing {
             info!(?action, "mended what was changed outside");
@@ -110,23 +131,34 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
 /// changed: the snapshot may be old, and tags may have been removed.
 async fn is_as_made(record: &Record<'_>, context: &Context, owner: &Owner, wanted: &Wanted) -> Result<bool, Stop> {
     let tag = cluster_tag(&context.identity.cluster);
-    let snapshot =
-        context.inventory.get(&context.cloud.service(), &tag, context.config.drift_interval / 2).await?;
+    let snapshot = context
+        .inventory
+        .get(&context.cloud.service(), &tag, context.config.drift_interval / 2)
+        .await?;
     Ok(plan::plan(wanted, &snapshot.of(record.status(), &owner.project)).is_empty())
 }
 
 fn validate(network: &Network, context: &Context) -> Result<Subnet, Stop> {
-    let rules = if owner::is_system(network) { &context.system_addresses } else { &context.addresses };
+    let rules = if owner::is_system(network) {
+        &context.system_addresses
+    } else {
+        &context.addresses
+    };
     Subnet::new(&network.spec.cidr, Some(&network.spec.gateway), rules)
         .map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))
 }
 
 /// The network to use instead of a new one. Only for projects that existed before: nobody else can have one.
 fn adopted(network: &Network, owner: &Owner) -> Result<Option<NetworkId>, Stop> {
-    let Some(id) = network.spec.network_id.as_deref().filter(|id| !id.is_empty()) else { return Ok(None) };
+    let Some(id) = network.spec.network_id.as_deref().filter(|id| !id.is_empty()) else {
+        return Ok(None);
+    };
     if !owner.adopted {
-        let message = "networkID names a network of an existing project, but this Tenant has a new one: give spec.tenantID";
+        let message =
+            "networkID names a network of an existing project, but this Tenant has a new one: give spec.tenantID";
         return Err(Stop::refused("InvalidNetwork", message));
     }
-    NetworkId::new(id).map(Some).map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))
+    NetworkId::new(id)
+        .map(Some)
+        .map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))
 }

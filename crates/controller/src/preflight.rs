@@ -38,7 +38,9 @@ pub(crate) struct Facts {
 enum Problem {
     #[error("OpenStack cannot be used")]
     OpenStack(#[from] Error),
-    #[error("the service user is not an administrator: it has the roles [{roles}] in its own project (tenant-name), but needs admin there")]
+    #[error(
+        "the service user is not an administrator: it has the roles [{roles}] in its own project (tenant-name), but needs admin there"
+    )]
     NotAdmin { roles: String },
     #[error("Keystone has no role member: run `keystone-manage bootstrap`, which makes it")]
     NoMemberRole,
@@ -99,7 +101,9 @@ async fn check(cloud: &Cloud, config: &Config) -> Result<Facts, Problem> {
     let who = session.token_info().await?;
     if !who.roles.iter().any(|(_, name)| name == "admin") {
         let roles: Vec<_> = who.roles.iter().map(|(_, name)| name.as_str()).collect();
-        return Err(Problem::NotAdmin { roles: roles.join(", ") });
+        return Err(Problem::NotAdmin {
+            roles: roles.join(", "),
+        });
     }
     if session.find_role(MEMBER).await?.is_none() {
         return Err(Problem::NoMemberRole);
@@ -108,7 +112,12 @@ async fn check(cloud: &Cloud, config: &Config) -> Result<Facts, Problem> {
     session.require_extensions().await?;
     plugin(&session.list_agents().await?)?;
     let external_ranges = external(&session, &config.external_network).await?;
-    Ok(Facts { user: who.user_id, project: who.project_id, tenant_domain, external_ranges })
+    Ok(Facts {
+        user: who.user_id,
+        project: who.project_id,
+        tenant_domain,
+        external_ranges,
+    })
 }
 
 async fn domain(session: &Session, wanted: &str) -> Result<DomainId, Problem> {
@@ -117,7 +126,12 @@ async fn domain(session: &Session, wanted: &str) -> Result<DomainId, Problem> {
     }
     let unknown = || Problem::NoDomain(wanted.to_owned());
     let id = DomainId::new(wanted).map_err(|_| unknown())?;
-    session.get_domain(&id).await.optional()?.map(|domain| domain.id).ok_or_else(unknown)
+    session
+        .get_domain(&id)
+        .await
+        .optional()?
+        .map(|domain| domain.id)
+        .ok_or_else(unknown)
 }
 
 /// With OVN, Neutron's agents are the chassis. Agents of another layer 2 plugin mean that pods' ports would be bound by it.
@@ -126,7 +140,13 @@ fn plugin(agents: &[Agent]) -> Result<(), Problem> {
         return Ok(());
     }
     let other = agents.iter().find(|agent| {
-        ["Open vSwitch agent", "Linux bridge agent", "NIC Switch agent", "Macvtap agent"].contains(&agent.agent_type.as_str())
+        [
+            "Open vSwitch agent",
+            "Linux bridge agent",
+            "NIC Switch agent",
+            "Macvtap agent",
+        ]
+        .contains(&agent.agent_type.as_str())
     });
     match other {
         Some(agent) => Err(Problem::OtherPlugin(agent.agent_type.clone())),
@@ -135,11 +155,18 @@ fn plugin(agents: &[Agent]) -> Result<(), Problem> {
 }
 
 async fn external(session: &Session, id: &NetworkId) -> Result<Vec<ReservedRange>, Problem> {
-    let network = session.get_network(id).await.optional()?.ok_or_else(|| Problem::NoExternalNetwork(id.clone()))?;
+    let network = session
+        .get_network(id)
+        .await
+        .optional()?
+        .ok_or_else(|| Problem::NoExternalNetwork(id.clone()))?;
     if !network.external {
         return Err(Problem::NotExternal(id.clone()));
     }
-    let filter = SubnetFilter { network_id: Some(id.clone()), ..SubnetFilter::default() };
+    let filter = SubnetFilter {
+        network_id: Some(id.clone()),
+        ..SubnetFilter::default()
+    };
     let subnets = session.list_subnets_all_projects(&filter).await?;
     let ranges: Vec<_> = subnets
         .iter()
@@ -149,7 +176,11 @@ async fn external(session: &Session, id: &NetworkId) -> Result<Vec<ReservedRange
             IpNet::V6(_) => None,
         })
         .collect();
-    if ranges.is_empty() { Err(Problem::NoExternalSubnet(id.clone())) } else { Ok(ranges) }
+    if ranges.is_empty() {
+        Err(Problem::NoExternalSubnet(id.clone()))
+    } else {
+        Ok(ranges)
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +205,13 @@ mod tests {
     #[case(&[], "no OVN chassis that is alive")]
     fn another_plugin_than_ovn_is_refused(#[case] agents: &[(&str, bool)], #[case] message: &str) {
         let agents: Vec<_> = agents.iter().map(|(kind, alive)| agent(kind, *alive)).collect();
-        let problem = plugin(&agents).err().map(|problem| problem.sentence()).unwrap_or_default();
-        assert!(problem.contains(message) && problem.is_empty() == message.is_empty(), "{problem}");
+        let problem = plugin(&agents)
+            .err()
+            .map(|problem| problem.sentence())
+            .unwrap_or_default();
+        assert!(
+            problem.contains(message) && problem.is_empty() == message.is_empty(),
+            "{problem}"
+        );
     }
 }

@@ -9,7 +9,7 @@ use futures::StreamExt;
 use kube::runtime::controller::{Action, Config, Controller, Error};
 use kube::runtime::reflector::ObjectRef;
 use kube::runtime::watcher::{self, watcher};
-use kube::runtime::{predicates, reflector, Predicate, PredicateConfig, WatchStreamExt};
+use kube::runtime::{Predicate, PredicateConfig, WatchStreamExt, predicates, reflector};
 use kube::{Api, Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -38,7 +38,10 @@ where
         .default_backoff()
         .reflect(writer)
         .applied_objects()
-        .predicate_filter(predicates::generation.combine(predicates::finalizers), PredicateConfig::default());
+        .predicate_filter(
+            predicates::generation.combine(predicates::finalizers),
+            PredicateConfig::default(),
+        );
     Controller::for_stream(changes, reader).with_config(Config::default().concurrency(CONCURRENCY))
 }
 
@@ -97,7 +100,9 @@ async fn timed(
     work: impl Future<Output = Result<Action, Stop>>,
 ) -> Result<Action, Stop> {
     let start = Instant::now();
-    let result = tokio::time::timeout(LIMIT, work).await.unwrap_or(Err(Stop::TimedOut(LIMIT)));
+    let result = tokio::time::timeout(LIMIT, work)
+        .await
+        .unwrap_or(Err(Stop::TimedOut(LIMIT)));
     let outcome = match &result {
         Ok(_) => Outcome::Done,
         Err(stop) => match stop.verdict() {

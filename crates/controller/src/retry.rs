@@ -23,7 +23,9 @@ pub(crate) struct Retries<K> {
 
 impl<K> Default for Retries<K> {
     fn default() -> Self {
-        Self { failures: Mutex::default() }
+        Self {
+            failures: Mutex::default(),
+        }
     }
 }
 
@@ -67,9 +69,15 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_bound_and_start_anew_after_success() {
         let retries = Retries::default();
-        let pauses: Vec<u64> = (0..7).map(|_| retries.pause("a", Verdict::Transient, 1.0).as_secs()).collect();
+        let pauses: Vec<u64> = (0..7)
+            .map(|_| retries.pause("a", Verdict::Transient, 1.0).as_secs())
+            .collect();
         assert_eq!(pauses, [1, 2, 4, 8, 16, 30, 30]);
-        assert_eq!(retries.pause("b", Verdict::Transient, 1.0), FIRST, "objects do not share their count");
+        assert_eq!(
+            retries.pause("b", Verdict::Transient, 1.0),
+            FIRST,
+            "objects do not share their count"
+        );
         retries.clear(&"a");
         assert_eq!(retries.pause("a", Verdict::Transient, 1.0), FIRST);
     }

@@ -22,8 +22,8 @@ use crate::network::{self, Inventory};
 use crate::port;
 use crate::preflight::{self, Facts};
 use crate::serve::{self, Readiness};
-use crate::tenant::{self, Claims};
 use crate::telemetry;
+use crate::tenant::{self, Claims};
 
 /// How long reconciles that are under way have to end after SIGTERM. Kubernetes kills the pod after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
@@ -87,11 +87,26 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     let readiness = Readiness::not_yet("starting");
     let cloud = Cloud::with_observer(loaded.config.cloud.clone(), Arc::new(metrics.clone()))?;
     let kube = cluster::connect(args.kubeconfig.as_deref(), loaded.config.api_server.as_ref()).await?;
-    let listener = serve::bind(args.listen).await.map_err(|source| RunError::Listen { address: args.listen, source })?;
+    let listener = serve::bind(args.listen).await.map_err(|source| RunError::Listen {
+        address: args.listen,
+        source,
+    })?;
     let (term, stop) = (CancellationToken::new(), CancellationToken::new());
     tokio::spawn(watch_signals(term.clone())?);
-    let process = Process { args, config: Arc::new(loaded.config), cloud, kube, metrics, readiness };
-    let serving = serve::serve(listener, process.metrics.clone(), process.readiness.clone(), stop.clone());
+    let process = Process {
+        args,
+        config: Arc::new(loaded.config),
+        cloud,
+        kube,
+        metrics,
+        readiness,
+    };
+    let serving = serve::serve(
+        listener,
+        process.metrics.clone(),
+        process.readiness.clone(),
+        stop.clone(),
+    );
     let serving = tokio::spawn(serving);
     let result = process.work(&term).await;
     stop.cancel();
@@ -128,7 +143,9 @@ impl Process {
             let facts = preflight::wait(&self.cloud, &self.config, &self.readiness).await;
             // A replica that stands by is ready: it would take over at once.
             self.readiness.ready();
-            Leadership::acquire(self.kube.clone(), &name).await.map(|leadership| (facts, leadership))
+            Leadership::acquire(self.kube.clone(), &name)
+                .await
+                .map(|leadership| (facts, leadership))
         };
         let (facts, leadership) = tokio::select! {
             leading = waiting => leading?,
@@ -175,7 +192,9 @@ impl Process {
     ) -> Result<JoinSet<()>, RunError> {
         let (tenants, networks) = (tenant::controller(&self.kube), network::controller(&self.kube));
         let context = self.context(facts, instance, tenants.store(), networks.store()).await?;
-        network::system::ensure(&self.kube, self.config.system_subnet).await.map_err(ClusterError::from)?;
+        network::system::ensure(&self.kube, self.config.system_subnet)
+            .await
+            .map_err(ClusterError::from)?;
         let context = Arc::new(context);
         let mut running = JoinSet::new();
         running.spawn(tenant::run(tenants, Arc::clone(&context), shutdown.clone()));
@@ -197,7 +216,9 @@ impl Process {
         let mut addresses = self.config.address_rules.clone();
         addresses.reserved.extend(reserved);
         let mut system_addresses = addresses.clone();
-        system_addresses.reserved.retain(|range| range.range != self.config.system_subnet.range());
+        system_addresses
+            .reserved
+            .retain(|range| range.range != self.config.system_subnet.range());
         let identity = Identity {
             cluster,
             project: facts.project.clone(),
@@ -235,5 +256,9 @@ async fn drain(controllers: &mut JoinSet<()>, leadership: &mut Leadership) {
 fn instance() -> String {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let host = host.trim();
-    format!("{}_{:08x}", if host.is_empty() { "stackube-controller" } else { host }, rand::random::<u32>())
+    format!(
+        "{}_{:08x}",
+        if host.is_empty() { "stackube-controller" } else { host },
+        rand::random::<u32>()
+    )
 }

@@ -56,7 +56,9 @@ pub(crate) async fn serve(
     readiness: Readiness,
     shutdown: CancellationToken,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router(metrics, readiness)).with_graceful_shutdown(shutdown.cancelled_owned()).await
+    axum::serve(listener, router(metrics, readiness))
+        .with_graceful_shutdown(shutdown.cancelled_owned())
+        .await
 }
 
 fn router(metrics: Metrics, readiness: Readiness) -> Router {

@@ -17,9 +17,12 @@ where
     K: Resource + Clone + Debug + DeserializeOwned,
     S: Serialize,
 {
-    let Some(difference) = difference(old, new).map_err(kube::Error::SerdeError)? else { return Ok(()) };
+    let Some(difference) = difference(old, new).map_err(kube::Error::SerdeError)? else {
+        return Ok(());
+    };
     let patch = Patch::Merge(json!({"status": difference}));
-    api.patch_status(&object.name_any(), &PatchParams::default(), &patch).await?;
+    api.patch_status(&object.name_any(), &PatchParams::default(), &patch)
+        .await?;
     Ok(())
 }
 
@@ -59,8 +62,15 @@ mod tests {
             mtu: Some(1442),
             ..NetworkStatus::default()
         };
-        let new = NetworkStatus { state: Some(NetworkState::Active), message: None, ..old.clone() };
-        assert_eq!(difference(&old, &new).unwrap(), Some(json!({"state": "Active", "message": null})));
+        let new = NetworkStatus {
+            state: Some(NetworkState::Active),
+            message: None,
+            ..old.clone()
+        };
+        assert_eq!(
+            difference(&old, &new).unwrap(),
+            Some(json!({"state": "Active", "message": null}))
+        );
         assert_eq!(difference(&new, &new).unwrap(), None);
     }
 }

@@ -64,12 +64,19 @@ const CONFLICT: Duration = Duration::from_millis(300);
 impl Stop {
     /// A refusal, with what a person has to do.
     pub(crate) fn refused(reason: &'static str, message: impl Into<String>) -> Self {
-        Self::Refused { reason, message: message.into() }
+        Self::Refused {
+            reason,
+            message: message.into(),
+        }
     }
 
     /// Something runs its course; `after` is when to look again.
     pub(crate) fn waiting(reason: &'static str, message: impl Into<String>, after: Duration) -> Self {
-        Self::Waiting { reason, message: message.into(), after }
+        Self::Waiting {
+            reason,
+            message: message.into(),
+            after,
+        }
     }
 
     /// Whether somebody else changed the object between reading and writing it: nothing to tell anybody, just to repeat.

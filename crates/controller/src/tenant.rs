@@ -48,13 +48,19 @@ pub(crate) fn controller(client: &Client) -> Controller<Tenant> {
     let namespaces = Api::<PartialObjectMeta<Namespace>>::all(client.clone());
     let namespaces = watcher(namespaces, labelled).default_backoff().touched_objects();
     let secrets = Api::<PartialObjectMeta<Secret>>::namespaced(client.clone(), SYSTEM_NAMESPACE);
-    let secrets = watcher(secrets, watcher::Config::default()).default_backoff().touched_objects();
+    let secrets = watcher(secrets, watcher::Config::default())
+        .default_backoff()
+        .touched_objects();
     controller
-        .watches_stream(networks.boxed(), |network: Network| network.namespace().map(|name| ObjectRef::new(&name)))
+        .watches_stream(networks.boxed(), |network: Network| {
+            network.namespace().map(|name| ObjectRef::new(&name))
+        })
         .watches_stream(namespaces.boxed(), |namespace: PartialObjectMeta<Namespace>| {
             namespace.labels().get(TENANT_LABEL).map(|name| ObjectRef::new(name))
         })
-        .watches_stream(secrets.boxed(), move |secret: PartialObjectMeta<Secret>| users_of(&tenants, &secret.name_any()))
+        .watches_stream(secrets.boxed(), move |secret: PartialObjectMeta<Secret>| {
+            users_of(&tenants, &secret.name_any())
+        })
 }
 
 /// A Tenant cares for the state of its Network, not for each ID that is added to it.
@@ -62,7 +68,10 @@ fn state_of_network(network: &Network) -> Option<u64> {
     use std::hash::{DefaultHasher, Hash, Hasher};
     let status = network.status.as_ref();
     let mut hasher = DefaultHasher::new();
-    status.and_then(|status| status.state).map(|state| format!("{state:?}")).hash(&mut hasher);
+    status
+        .and_then(|status| status.state)
+        .map(|state| format!("{state:?}"))
+        .hash(&mut hasher);
     status.and_then(|status| status.message.as_deref()).hash(&mut hasher);
     network.metadata.uid.hash(&mut hasher);
     network.metadata.deletion_timestamp.is_some().hash(&mut hasher);
@@ -72,9 +81,17 @@ fn state_of_network(network: &Network) -> Option<u64> {
 /// The Tenants whose password is in this Secret.
 fn users_of(tenants: &Store<Tenant>, secret: &str) -> Vec<ObjectRef<Tenant>> {
     let refers = |tenant: &Tenant| {
-        tenant.spec.password_secret_ref.as_ref().is_some_and(|reference| reference.name == secret)
+        tenant
+            .spec
+            .password_secret_ref
+            .as_ref()
+            .is_some_and(|reference| reference.name == secret)
     };
-    tenants.state_filter(refers).iter().map(|tenant| ObjectRef::from_obj(&**tenant)).collect()
+    tenants
+        .state_filter(refers)
+        .iter()
+        .map(|tenant| ObjectRef::from_obj(&**tenant))
+        .collect()
 }
 
 /// Runs until `shutdown`.
@@ -97,13 +114,19 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Action,
         Ok(network) => finish(&tenant, &context, &record, network.as_ref()).await,
         Err(End::Refused(refusal)) => {
             record.refused(&refusal).await?;
-            context.events.warning(&*tenant, "Reconcile", refusal.reason, refusal.message.clone()).await;
+            context
+                .events
+                .warning(&*tenant, "Reconcile", refusal.reason, refusal.message.clone())
+                .await;
             Err(Stop::refused(refusal.reason, refusal.message))
         }
         Err(End::Stopped((_, stop))) if stop.is_conflict() => Err(stop),
         Err(End::Stopped((step, stop))) => {
             record.stopped(step, &stop).await?;
-            context.events.warning(&*tenant, "Reconcile", stop.reason(), stop.sentence()).await;
+            context
+                .events
+                .warning(&*tenant, "Reconcile", stop.reason(), stop.sentence())
+                .await;
             Err(stop)
         }
     }
@@ -135,7 +158,15 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
     let valid = validate::validate(tenant, &observed, &rules).map_err(End::Refused)?;
     let plan = plan::plan(tenant, &valid, &observed, &context.identity, &context.config.defaults);
     let keystone = context.cloud.service();
-    let work = apply::Work { context, tenant, valid: &valid, observed: &observed, plan: &plan, record, keystone };
+    let work = apply::Work {
+        context,
+        tenant,
+        valid: &valid,
+        observed: &observed,
+        plan: &plan,
+        record,
+        keystone,
+    };
     Ok(work.apply().await?)
 }
 
@@ -147,7 +178,15 @@ async fn finish(
 ) -> Result<Action, Stop> {
     let active = record.finish(network).await?;
     if active && !record.was_ready() {
-        context.events.normal(tenant, "Reconcile", "Ready", "project, user, namespace and network are ready").await;
+        context
+            .events
+            .normal(
+                tenant,
+                "Reconcile",
+                "Ready",
+                "project, user, namespace and network are ready",
+            )
+            .await;
     }
     Ok(Action::requeue(context.config.drift_interval))
 }

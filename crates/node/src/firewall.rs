@@ -5,9 +5,9 @@
 //! past its security group and into other networks. Nothing may enter or leave there.
 //!
 //! One nftables table of its own, in whose chains everything of a device `sk*` is dropped: on arrival before routing,
-//! connection tracking and address translation ([`Hook::Prerouting`](ruleset::Hook), which covers what is for the host
-//! and what it would forward), on the way out after all of them, and in between once more. Rules of others cannot undo
-//! a drop. ARP is switched off on the devices themselves, and they have no address of either family.
+//! connection tracking and address translation (which covers what is for the host and what it would forward), on the
+//! way out after all of them, and in between once more. Rules of others cannot undo a drop. ARP is switched off on the
+//! devices themselves, and they have no address of either family.
 //!
 //! The table is written by netlink, so that the image needs neither `nft` nor its libraries, and watched: whoever
 //! flushes the ruleset gets it back within a second. It stays when the daemon goes, as the pods do.
@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::ruleset::{Table, wanted};
+use self::ruleset::wanted;
 use self::socket::NftSocket;
 use crate::metrics::Metrics;
 use crate::report::chain;
@@ -74,14 +74,6 @@ pub fn ensure() -> Result<bool, FirewallError> {
     }
     socket.replace(&wanted)?;
     Ok(true)
-}
-
-/// The table as it is, for tests and for comparison.
-///
-/// # Errors
-/// [`FirewallError`].
-pub fn current() -> Result<Option<Table>, FirewallError> {
-    NftSocket::open()?.read(&wanted().name)
 }
 
 /// Keeps the table there until `stop`.

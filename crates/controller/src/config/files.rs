@@ -17,7 +17,10 @@ pub(super) struct ReadError {
 
 impl ReadError {
     fn new(path: &Path, reason: impl ToString) -> Self {
-        Self { path: path.to_owned(), reason: reason.to_string() }
+        Self {
+            path: path.to_owned(),
+            reason: reason.to_string(),
+        }
     }
 }
 
@@ -31,7 +34,12 @@ pub(super) fn read(dir: &Path) -> Result<BTreeMap<String, String>, ReadError> {
     for entry in fs::read_dir(dir).map_err(|error| ReadError::new(dir, describe(&error)))? {
         let entry = entry.map_err(|error| ReadError::new(dir, error))?;
         let path = entry.path();
-        let Some(key) = entry.file_name().to_str().filter(|name| !name.starts_with('.')).map(str::to_owned) else {
+        let Some(key) = entry
+            .file_name()
+            .to_str()
+            .filter(|name| !name.starts_with('.'))
+            .map(str::to_owned)
+        else {
             continue;
         };
         // Not the entry's own type: the keys of a volume are links.

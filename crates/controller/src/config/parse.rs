@@ -29,7 +29,11 @@ const DEFAULT_SWEEP_GRACE: Duration = Duration::from_secs(3600);
 pub(super) type Values = BTreeMap<String, String>;
 
 pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, ConfigProblems> {
-    let mut keys = Keys { settings, problems: vec![], warnings: vec![] };
+    let mut keys = Keys {
+        settings,
+        problems: vec![],
+        warnings: vec![],
+    };
     keys.unknown();
     keys.misplaced(credentials);
     let cloud = keys.cloud(credentials);
@@ -37,7 +41,9 @@ pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, C
     let mut rules = keys.address_rules();
     let system = keys.subnet("system-cidr", "system-gateway", DEFAULT_SYSTEM_CIDR, &rules);
     if let Some(system) = &system {
-        rules.reserved.push(ReservedRange::new(system.range(), "the system network"));
+        rules
+            .reserved
+            .push(ReservedRange::new(system.range(), "the system network"));
     }
     let user = keys.subnet("user-cidr", "user-gateway", DEFAULT_USER_CIDR, &rules);
     let api_server = keys.api_server();
@@ -46,7 +52,9 @@ pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, C
     let sweep_grace = keys.time("sweep-grace", DEFAULT_SWEEP_GRACE);
     let sweep_delete = keys.parsed("sweep-delete", switch).unwrap_or(false);
     let pool_size = keys.parsed("pool-size", pool_size).unwrap_or(DEFAULT_POOL_SIZE);
-    let defaults = keys.parsed("default-quota", quota::parse).unwrap_or_else(quota::built_in);
+    let defaults = keys
+        .parsed("default-quota", quota::parse)
+        .unwrap_or_else(quota::built_in);
     let tenant_domain = keys.text("tenant-domain").unwrap_or(DEFAULT_DOMAIN).to_owned();
     match (keys.problems.is_empty(), cloud, external_network, system, user) {
         (true, Some(cloud), Some(external_network), Some(system_subnet), Some(user_subnet)) => Ok(Loaded {
@@ -67,7 +75,9 @@ pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, C
             },
             warnings: keys.warnings,
         }),
-        _ => Err(ConfigProblems { problems: keys.problems }),
+        _ => Err(ConfigProblems {
+            problems: keys.problems,
+        }),
     }
 }
 
@@ -80,7 +90,10 @@ struct Keys<'a> {
 impl<'a> Keys<'a> {
     /// The value of a key; an empty one counts as absent.
     fn text(&self, key: &str) -> Option<&'a str> {
-        self.settings.get(key).map(String::as_str).filter(|text| !text.is_empty())
+        self.settings
+            .get(key)
+            .map(String::as_str)
+            .filter(|text| !text.is_empty())
     }
 
     fn problem(&mut self, key: &str, what: impl std::fmt::Display) {
@@ -106,7 +119,8 @@ impl<'a> Keys<'a> {
             if APPLICATION_CREDENTIAL.contains(&key.as_str()) {
                 continue;
             }
-            self.problems.push(format!("{key}: no such key; remove it or correct its name"));
+            self.problems
+                .push(format!("{key}: no such key; remove it or correct its name"));
         }
     }
 
@@ -114,7 +128,10 @@ impl<'a> Keys<'a> {
     fn misplaced(&mut self, credentials: &Values) {
         for key in ["username", "password"] {
             if self.text(key).is_some() {
-                self.problem(key, "does not belong into a ConfigMap: move it to the Secret stackube-credentials");
+                self.problem(
+                    key,
+                    "does not belong into a ConfigMap: move it to the Secret stackube-credentials",
+                );
             }
         }
         for key in APPLICATION_CREDENTIAL {
@@ -135,21 +152,31 @@ impl<'a> Keys<'a> {
         }
         if self.text("plugin-name").is_some_and(|name| name != "ovn") {
             let name = self.text("plugin-name").unwrap_or_default();
-            self.problem("plugin-name", format_args!("{name:?} is not supported: Neutron has to run ML2 with OVN (ovn)"));
+            self.problem(
+                "plugin-name",
+                format_args!("{name:?} is not supported: Neutron has to run ML2 with OVN (ovn)"),
+            );
         }
         if self.text("integration-bridge").is_some_and(|name| name.len() > 15) {
-            self.problem("integration-bridge", "is longer than 15 characters, so it cannot be the name of a bridge");
+            self.problem(
+                "integration-bridge",
+                "is longer than 15 characters, so it cannot be the name of a bridge",
+            );
         }
     }
 
     fn cloud(&mut self, credentials: &Values) -> Option<CloudConfig> {
-        let auth_url = self.required("auth-url", "Keystone's URL, for example https://keystone.example.org:5000");
+        let auth_url = self.required(
+            "auth-url",
+            "Keystone's URL, for example https://keystone.example.org:5000",
+        );
         let auth_url = auth_url.and_then(|_| self.parsed("auth-url", AuthUrl::from_str));
         let project = self.required("tenant-name", "the name of the service user's own project");
         let mut secret = |key: &str| {
             let value = credentials.get(key).filter(|text| !text.is_empty()).cloned();
             if value.is_none() {
-                self.problems.push(format!("{key}: is missing in the Secret with OpenStack's credentials"));
+                self.problems
+                    .push(format!("{key}: is missing in the Secret with OpenStack's credentials"));
             }
             value
         };
@@ -157,9 +184,15 @@ impl<'a> Keys<'a> {
         let interface = self.parsed("interface", Interface::from_str);
         let domain = |key| DomainRef::Name(self.text(key).unwrap_or(DEFAULT_DOMAIN).to_owned());
         let credentials = Credentials::Password {
-            user: UserRef::Name { name: username?, domain: domain("user-domain-name") },
+            user: UserRef::Name {
+                name: username?,
+                domain: domain("user-domain-name"),
+            },
             password: SecretString::from(password?),
-            project: ProjectRef::Name { name: project?.to_owned(), domain: domain("project-domain-name") },
+            project: ProjectRef::Name {
+                name: project?.to_owned(),
+                domain: domain("project-domain-name"),
+            },
         };
         let mut cloud = CloudConfig::new(auth_url?, credentials);
         cloud.region = self.text("region").map(str::to_owned);
@@ -182,8 +215,12 @@ impl<'a> Keys<'a> {
         rules.longest_prefix = prefix.unwrap_or(rules.longest_prefix);
         let services = self.parsed("service-cidr", range);
         let services = services.or_else(|| range(DEFAULT_SERVICE_CIDR).ok());
-        rules.reserved.extend(services.map(|range| ReservedRange::new(range, "addresses of Services")));
-        rules.reserved.extend(self.parsed("reserved-cidrs", reserved).unwrap_or_default());
+        rules
+            .reserved
+            .extend(services.map(|range| ReservedRange::new(range, "addresses of Services")));
+        rules
+            .reserved
+            .extend(self.parsed("reserved-cidrs", reserved).unwrap_or_default());
         rules
     }
 
@@ -204,14 +241,23 @@ impl<'a> Keys<'a> {
             return None;
         };
         if host.contains(['/', ' ', '@']) {
-            self.problem("kubernetes-host", format_args!("{host:?} is not a host name or address"));
+            self.problem(
+                "kubernetes-host",
+                format_args!("{host:?} is not a host name or address"),
+            );
         }
-        Some(ApiServer { host: host.to_owned(), port: port.unwrap_or(6443) })
+        Some(ApiServer {
+            host: host.to_owned(),
+            port: port.unwrap_or(6443),
+        })
     }
 
     fn time(&mut self, key: &str, default: Duration) -> Duration {
         let time = self.parsed(key, |text| {
-            let length = text.parse::<SignedDuration>().ok().and_then(|length| Duration::try_from(length).ok());
+            let length = text
+                .parse::<SignedDuration>()
+                .ok()
+                .and_then(|length| Duration::try_from(length).ok());
             length
                 .filter(|length| (5..=86_400).contains(&length.as_secs()))
                 .ok_or_else(|| format!("{text:?} is not a time from 5s to 24h, like 10m"))
@@ -230,16 +276,27 @@ fn pool_size(text: &str) -> Result<u16, String> {
 }
 
 fn range(text: &str) -> Result<Ipv4Net, String> {
-    let range: Ipv4Net = text.parse().map_err(|_| format!("{text:?} is not an IPv4 range like 172.16.0.0/12"))?;
-    if range == range.trunc() { Ok(range) } else { Err(format!("{text:?} has host bits set: write {}", range.trunc())) }
+    let range: Ipv4Net = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not an IPv4 range like 172.16.0.0/12"))?;
+    if range == range.trunc() {
+        Ok(range)
+    } else {
+        Err(format!("{text:?} has host bits set: write {}", range.trunc()))
+    }
 }
 
 /// One range a line, with its purpose after it: `172.16.0.0/12 office network`.
 fn reserved(text: &str) -> Result<Vec<ReservedRange>, String> {
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'));
     lines
         .map(|line| {
-            let (cidr, purpose) = line.split_once(char::is_whitespace).unwrap_or((line, "reserved by the operator"));
+            let (cidr, purpose) = line
+                .split_once(char::is_whitespace)
+                .unwrap_or((line, "reserved by the operator"));
             range(cidr).map(|range| ReservedRange::new(range, purpose.trim()))
         })
         .collect()

@@ -19,22 +19,43 @@ struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        let Defaults { kubernetes, network, container_requests, container_limits } = built_in();
-        Self { kubernetes, network, container_requests, container_limits }
+        let Defaults {
+            kubernetes,
+            network,
+            container_requests,
+            container_limits,
+        } = built_in();
+        Self {
+            kubernetes,
+            network,
+            container_requests,
+            container_limits,
+        }
     }
 }
 
 /// Parts that are left out keep the built-in values.
 pub(super) fn parse(yaml: &str) -> Result<Defaults, String> {
-    let Text { kubernetes, network, container_requests, container_limits } =
-        serde_saphyr::from_str(yaml).map_err(|error| format!("is not valid: {error}"))?;
-    Ok(Defaults { kubernetes, network, container_requests, container_limits })
+    let Text {
+        kubernetes,
+        network,
+        container_requests,
+        container_limits,
+    } = serde_saphyr::from_str(yaml).map_err(|error| format!("is not valid: {error}"))?;
+    Ok(Defaults {
+        kubernetes,
+        network,
+        container_requests,
+        container_limits,
+    })
 }
 
 /// A tenant of moderate size. Every kind of object that a tenant can create is counted, so that no tenant fills etcd.
 pub(crate) fn built_in() -> Defaults {
     let quantities = |list: &[(&str, &str)]| {
-        list.iter().map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned()))).collect()
+        list.iter()
+            .map(|(name, amount)| ((*name).to_owned(), Quantity((*amount).to_owned())))
+            .collect()
     };
     Defaults {
         kubernetes: quantities(&[

@@ -22,7 +22,9 @@ fn settings() -> BTreeMap<String, String> {
 }
 
 fn credentials() -> BTreeMap<String, String> {
-    [("username", "stackube"), ("password", "hunter2")].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    [("username", "stackube"), ("password", "hunter2")]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 fn problems(changes: &[(&str, Option<&str>)]) -> Vec<String> {
@@ -33,17 +35,29 @@ fn problems(changes: &[(&str, Option<&str>)]) -> Vec<String> {
             None => settings.remove(*key),
         };
     }
-    parse::parse(&settings, &credentials()).err().map(|error| error.problems).unwrap_or_default()
+    parse::parse(&settings, &credentials())
+        .err()
+        .map(|error| error.problems)
+        .unwrap_or_default()
 }
 
 #[test]
 fn the_seeds_configuration_is_understood() {
     let loaded = parse::parse(&settings(), &credentials()).unwrap();
     let config = loaded.config;
-    assert_eq!(config.cloud.auth_url.to_string(), "https://192.168.128.66/identity_admin/v3/");
+    assert_eq!(
+        config.cloud.auth_url.to_string(),
+        "https://192.168.128.66/identity_admin/v3/"
+    );
     assert_eq!(config.cloud.region.as_deref(), Some("RegionOne"));
     assert!(matches!(config.cloud.credentials, Credentials::Password { .. }));
-    assert_eq!(config.api_server, Some(ApiServer { host: "192.168.0.33".into(), port: 6443 }));
+    assert_eq!(
+        config.api_server,
+        Some(ApiServer {
+            host: "192.168.0.33".into(),
+            port: 6443
+        })
+    );
     assert_eq!(config.user_subnet.range().to_string(), "10.244.0.0/16");
     assert_eq!(config.system_subnet.gateway().to_string(), "10.240.0.1");
     assert_eq!(config.drift_interval, Duration::from_secs(600));
@@ -83,7 +97,12 @@ fn a_bad_value_is_one_clear_problem(#[case] key: &str, #[case] value: Option<&st
 
 #[test]
 fn all_problems_are_named_at_once() {
-    let found = problems(&[("auth-url", None), ("user-cidr", Some("x")), ("plugin-name", Some("ovs")), ("nonsense", Some("1"))]);
+    let found = problems(&[
+        ("auth-url", None),
+        ("user-cidr", Some("x")),
+        ("plugin-name", Some("ovs")),
+        ("nonsense", Some("1")),
+    ]);
     assert_eq!(found.len(), 4, "{found:?}");
 }
 
@@ -104,7 +123,10 @@ fn the_keyring_of_the_seed_is_ignored_with_a_warning_that_does_not_show_it() {
 #[test]
 fn reserved_ranges_have_a_purpose() {
     let mut settings = settings();
-    settings.insert("reserved-cidrs".into(), "# ours\n10.77.0.0/24 management network\n192.168.0.0/16\n".into());
+    settings.insert(
+        "reserved-cidrs".into(),
+        "# ours\n10.77.0.0/24 management network\n192.168.0.0/16\n".into(),
+    );
     let rules = parse::parse(&settings, &credentials()).unwrap().config.address_rules;
     let error = Subnet::new("10.77.0.0/24", None, &rules).unwrap_err().to_string();
     assert!(error.contains("management network"), "{error}");
@@ -114,7 +136,10 @@ fn reserved_ranges_have_a_purpose() {
 #[test]
 fn quotas_that_are_left_out_keep_their_values() {
     let mut settings = settings();
-    settings.insert("default-quota".into(), "kubernetes:\n  pods: \"10\"\nnetwork:\n  ports: 50\n".into());
+    settings.insert(
+        "default-quota".into(),
+        "kubernetes:\n  pods: \"10\"\nnetwork:\n  ports: 50\n".into(),
+    );
     let defaults = parse::parse(&settings, &credentials()).unwrap().config.defaults;
     assert_eq!(defaults.kubernetes["pods"], Quantity("10".into()));
     assert_eq!((defaults.kubernetes.len(), defaults.network.ports), (1, Some(50)));
@@ -129,14 +154,24 @@ fn a_volume_is_read_as_kubelet_writes_it() {
     std::fs::write(data.join("region"), "RegionOne\n").unwrap();
     std::os::unix::fs::symlink(&data, dir.path().join("..data")).unwrap();
     std::os::unix::fs::symlink("..data/region", dir.path().join("region")).unwrap();
-    assert_eq!(files::read(dir.path()).unwrap(), [("region".to_owned(), "RegionOne".to_owned())].into());
+    assert_eq!(
+        files::read(dir.path()).unwrap(),
+        [("region".to_owned(), "RegionOne".to_owned())].into()
+    );
     let error = files::read(&dir.path().join("absent")).unwrap_err().to_string();
     assert!(error.contains("is the ConfigMap or Secret mounted there?"), "{error}");
 }
 
 #[test]
 fn every_key_is_documented() {
-    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/operator/configuration.md")).unwrap();
-    let missing: Vec<_> = keys::KNOWN.iter().filter(|key| !page.contains(&format!("| `{key}` |"))).collect();
+    let page = std::fs::read_to_string(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../../docs/operator/configuration.md"
+    ))
+    .unwrap();
+    let missing: Vec<_> = keys::KNOWN
+        .iter()
+        .filter(|key| !page.contains(&format!("| `{key}` |")))
+        .collect();
     assert!(missing.is_empty(), "docs/operator/configuration.md lacks {missing:?}");
 }

@@ -29,14 +29,25 @@ pub(super) async fn observe(
     id: &NetworkId,
     range: &Range,
 ) -> Result<Observed, Stop> {
-    let mut found = Found { network: session.get_network(id).await.optional()?, ..Found::default() };
+    let mut found = Found {
+        network: session.get_network(id).await.optional()?,
+        ..Found::default()
+    };
     if let Some(network) = &mut found.network {
         // The tenant's own session has seen it, so it is the tenant's; only the service may ask how it is carried.
         network.provider_network_type = service.get_network(id).await?.provider_network_type;
-        let on_it = SubnetFilter { network_id: Some(id.clone()), ..SubnetFilter::default() };
-        let in_it = PortFilter { network_id: Some(id.clone()), ..PortFilter::default() };
-        let (subnets, ports) =
-            tokio::join!(session.list_subnets_all_projects(&on_it), session.list_ports_all_projects(&in_it));
+        let on_it = SubnetFilter {
+            network_id: Some(id.clone()),
+            ..SubnetFilter::default()
+        };
+        let in_it = PortFilter {
+            network_id: Some(id.clone()),
+            ..PortFilter::default()
+        };
+        let (subnets, ports) = tokio::join!(
+            session.list_subnets_all_projects(&on_it),
+            session.list_ports_all_projects(&in_it)
+        );
         found.subnets = subnets?;
         if let Some(router) = gateway_router(&ports?, range) {
             found.router = session.get_router(&router).await.optional()?;
@@ -44,7 +55,13 @@ pub(super) async fn observe(
     }
     let (network, subnet, router) = check(found, project, id, range)?;
     let legs = legs(session, &router.id).await?;
-    Ok(Observed { network: Some(network), subnet: Some(subnet), router: Some(router), legs, group: None })
+    Ok(Observed {
+        network: Some(network),
+        subnet: Some(subnet),
+        router: Some(router),
+        legs,
+        group: None,
+    })
 }
 
 /// The router that has the gateway's address.
@@ -59,51 +76,77 @@ fn gateway_router(ports: &[Port], range: &Range) -> Option<RouterId> {
 
 /// The rules of adoption. Pure.
 fn check(found: Found, project: &ProjectId, id: &NetworkId, range: &Range) -> Result<(Network, Subnet, Router), Stop> {
-    let no = |reason, message: String| Err(Stop::refused(reason, message));
-    let Some(network) = found.network.filter(|network| network.project_id.as_ref() == Some(project)) else {
-        return no("NetworkNotFound", format!("the project {project} has no network {id}: correct networkID"));
+    let network = check_network(found.network, project, id)?;
+    let subnet = check_subnets(found.subnets, id, range)?;
+    let router = check_router(found.router, project, id, range)?;
+    Ok((network, subnet, router))
+}
+
+fn no<T>(reason: &'static str, message: String) -> Result<T, Stop> {
+    Err(Stop::refused(reason, message))
+}
+
+fn check_network(found: Option<Network>, project: &ProjectId, id: &NetworkId) -> Result<Network, Stop> {
+    let Some(network) = found.filter(|network| network.project_id.as_ref() == Some(project)) else {
+        let message = format!("the project {project} has no network {id}: correct networkID");
+        return no("NetworkNotFound", message);
     };
     if network.shared || network.external {
-        return no("NetworkShared", format!("the network {id} is shared or external: pods need one that is only the tenant's"));
+        let message = format!("the network {id} is shared or external: pods need one that is only the tenant's");
+        return no("NetworkShared", message);
     }
     if network.port_security_enabled == Some(false) || !network.admin_state_up {
-        return no(
-            "NetworkUnsafe",
-            format!("the network {id} has port security or itself switched off: `openstack network set --enable --enable-port-security {id}`"),
+        let message = format!(
+            "the network {id} has port security or itself switched off: \
+             `openstack network set --enable --enable-port-security {id}`"
         );
+        return no("NetworkUnsafe", message);
     }
-    if let Some(kind) = network.provider_network_type.as_deref().filter(|kind| *kind != "geneve") {
-        return no("NetworkUnreachable", format!("the network {id} is of type {kind}: nodes reach geneve networks of OVN only"));
+    match network.provider_network_type.as_deref() {
+        Some("geneve") | None => Ok(network),
+        Some(kind) => {
+            let message = format!("the network {id} is of type {kind}: nodes reach geneve networks of OVN only");
+            no("NetworkUnreachable", message)
+        }
     }
-    let (v4_subnets, others): (Vec<_>, Vec<_>) = found.subnets.into_iter().partition(|subnet| subnet.ip_version == 4);
-    let [subnet] = v4_subnets.as_slice() else {
-        return no("SubnetMismatch", format!("the network {id} has {} IPv4 subnets: it must have exactly one", v4_subnets.len()));
+}
+
+fn check_subnets(found: Vec<Subnet>, id: &NetworkId, range: &Range) -> Result<Subnet, Stop> {
+    let (mut v4_subnets, others): (Vec<_>, Vec<_>) = found.into_iter().partition(|subnet| subnet.ip_version == 4);
+    let count = v4_subnets.len();
+    let Some(subnet) = v4_subnets.pop().filter(|_| count == 1) else {
+        let message = format!("the network {id} has {count} IPv4 subnets: it must have exactly one");
+        return no("SubnetMismatch", message);
     };
     if !others.is_empty() {
-        return no("SubnetMismatch", format!("the network {id} has an IPv6 subnet: only IPv4 is supported"));
+        let message = format!("the network {id} has an IPv6 subnet: only IPv4 is supported");
+        return no("SubnetMismatch", message);
     }
     if subnet.cidr != range.range().into() || v4(subnet.gateway_ip) != Some(range.gateway()) {
-        let gateway = subnet.gateway_ip.map_or_else(|| "none".to_owned(), |address| address.to_string());
-        return no(
-            "SubnetMismatch",
-            format!(
-                "the subnet of network {id} is {} with gateway {gateway}, but the Network says {} with gateway {}",
-                subnet.cidr,
-                range.range(),
-                range.gateway()
-            ),
+        let gateway = subnet
+            .gateway_ip
+            .map_or_else(|| "none".to_owned(), |address| address.to_string());
+        let (cidr, wanted, router) = (subnet.cidr, range.range(), range.gateway());
+        let message = format!(
+            "the subnet of network {id} is {cidr} with gateway {gateway}, \
+             but the Network says {wanted} with gateway {router}"
         );
+        return no("SubnetMismatch", message);
     }
-    let Some(router) = found.router.filter(|router| router.project_id.as_ref() == Some(project)) else {
-        return no(
-            "RouterMissing",
-            format!("no router of the project has the address {} in network {id}: attach one", range.gateway()),
-        );
+    Ok(subnet)
+}
+
+fn check_router(found: Option<Router>, project: &ProjectId, id: &NetworkId, range: &Range) -> Result<Router, Stop> {
+    let Some(router) = found.filter(|router| router.project_id.as_ref() == Some(project)) else {
+        let gateway = range.gateway();
+        let message = format!("no router of the project has the address {gateway} in network {id}: attach one");
+        return no("RouterMissing", message);
     };
     if router.external_gateway_info.is_none() || !router.admin_state_up {
-        return no("RouterWithoutGateway", format!("the router {} has no external gateway: set one", router.id));
+        let message = format!("the router {} has no external gateway: set one", router.id);
+        return no("RouterWithoutGateway", message);
     }
-    Ok((network, subnet.clone(), router))
+    Ok(router)
 }
 
 #[cfg(test)]

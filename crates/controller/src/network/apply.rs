@@ -6,8 +6,9 @@ use kube::ResourceExt;
 use stackube_api::names::{cluster_tag, display_name, owner_tag};
 use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
 use stackube_openstack::network::{
-    CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction, ExternalGateway,
-    Network, Router, SecurityGroup, SecurityGroupRule, Subnet, Taggable, UpdateNetwork, UpdateRouter, UpdateSubnet,
+    CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction,
+    ExternalGateway, Network, Router, SecurityGroup, SecurityGroupRule, Subnet, Taggable, UpdateNetwork, UpdateRouter,
+    UpdateSubnet,
 };
 use stackube_openstack::{Error, Session};
 
@@ -92,13 +93,18 @@ impl Work<'_> {
                     }
                     started += 1;
                     if started > MAX_ACTIONS {
-                        return Err(Stop::refused("NotSettling", format!("Neutron does not keep what is set: {action:?}")));
+                        return Err(Stop::refused(
+                            "NotSettling",
+                            format!("Neutron does not keep what is set: {action:?}"),
+                        ));
                     }
                     under_way.push(action.clone());
                     running.push(self.perform(action));
                 }
             }
-            let Some((action, result)) = running.next().await else { break };
+            let Some((action, result)) = running.next().await else {
+                break;
+            };
             under_way.retain(|other| *other != action);
             match result {
                 Ok(change) => {
@@ -114,28 +120,40 @@ impl Work<'_> {
 
     /// One action, with its result.
     async fn perform(&self, action: Action) -> (Action, Result<Done, Error>) {
-        let Self { session, service, marks, wanted } = self;
+        let Self {
+            session,
+            service,
+            marks,
+            wanted,
+        } = self;
         let result = match &action {
             Action::CreateNetwork => session.create_network(&new_network(marks)).await.map(Done::Network),
             Action::MendNetwork(id) => session.update_network(id, &sound_network()).await.map(Done::Network),
-            Action::CreateSubnet(network) => {
-                session.create_subnet(&new_subnet(marks, wanted, network)).await.map(Done::Subnet)
-            }
+            Action::CreateSubnet(network) => session
+                .create_subnet(&new_subnet(marks, wanted, network))
+                .await
+                .map(Done::Subnet),
             Action::MendSubnet(id) => session.update_subnet(id, &sound_subnet(wanted)).await.map(Done::Subnet),
-            Action::CreateRouter => session.create_router(&new_router(marks, wanted)).await.map(Done::Router),
+            Action::CreateRouter => session
+                .create_router(&new_router(marks, wanted))
+                .await
+                .map(Done::Router),
             Action::MendRouter(id) => session.update_router(id, &sound_router(wanted)).await.map(Done::Router),
-            Action::Connect(router, subnet) => {
-                session.add_router_interface(router, subnet).await.map(|leg| Done::Connected(leg.subnet_id))
-            }
+            Action::Connect(router, subnet) => session
+                .add_router_interface(router, subnet)
+                .await
+                .map(|leg| Done::Connected(leg.subnet_id)),
             Action::CreateGroup => session.create_security_group(&new_group(marks)).await.map(Done::Group),
-            Action::AddRule(group, rule) => {
-                session.create_security_group_rule(&new_rule(marks, *rule, group)).await.map(Done::Rule)
-            }
+            Action::AddRule(group, rule) => session
+                .create_security_group_rule(&new_rule(marks, *rule, group))
+                .await
+                .map(Done::Rule),
             // The rule is in our group, but an administrator of the cloud may have made it in another project, where the
             // tenant's session cannot see it: Neutron would answer "not found", and it would stay.
-            Action::DeleteRule(id) => {
-                service.delete_security_group_rule(id).await.map(|()| Done::NoRule(id.clone()))
-            }
+            Action::DeleteRule(id) => service
+                .delete_security_group_rule(id)
+                .await
+                .map(|()| Done::NoRule(id.clone())),
             Action::Tag(object) => {
                 let tagged = || Done::Tagged(object.clone(), wanted.tags.clone());
                 session.replace_tags(object, &wanted.tags).await.map(|()| tagged())
@@ -146,26 +164,54 @@ impl Work<'_> {
 }
 
 fn sound_network() -> UpdateNetwork {
-    UpdateNetwork { admin_state_up: Some(true), port_security_enabled: Some(true), ..UpdateNetwork::default() }
+    UpdateNetwork {
+        admin_state_up: Some(true),
+        port_security_enabled: Some(true),
+        ..UpdateNetwork::default()
+    }
 }
 
 fn sound_subnet(wanted: &Wanted) -> UpdateSubnet {
     let gateway_ip = Some(wanted.range.gateway().into());
-    UpdateSubnet { gateway_ip, enable_dhcp: Some(false), ..UpdateSubnet::default() }
+    UpdateSubnet {
+        gateway_ip,
+        enable_dhcp: Some(false),
+        ..UpdateSubnet::default()
+    }
 }
 
 fn sound_router(wanted: &Wanted) -> UpdateRouter {
     let external_gateway_info = Some(Some(ExternalGateway::new(wanted.external.clone())));
-    UpdateRouter { admin_state_up: Some(true), external_gateway_info, ..UpdateRouter::default() }
+    UpdateRouter {
+        admin_state_up: Some(true),
+        external_gateway_info,
+        ..UpdateRouter::default()
+    }
 }
 
 fn new_network(marks: &Marks) -> CreateNetwork {
-    let Marks { project, name, description, .. } = marks.clone();
-    CreateNetwork { project_id: project, name, description, tags: vec![], mtu: None }
+    let Marks {
+        project,
+        name,
+        description,
+        ..
+    } = marks.clone();
+    CreateNetwork {
+        project_id: project,
+        name,
+        description,
+        tags: vec![],
+        mtu: None,
+    }
 }
 
 fn new_subnet(marks: &Marks, wanted: &Wanted, network: &NetworkId) -> CreateSubnet {
-    let Marks { project, name, description, .. } = marks.clone();
+    let Marks {
+        project,
+        name,
+        description,
+        ..
+    } = marks.clone();
     let (cidr, gateway) = (wanted.range.range(), wanted.range.gateway());
     let mut subnet = CreateSubnet::new(project, network.clone(), name, cidr, gateway);
     subnet.description = description;
@@ -173,23 +219,45 @@ fn new_subnet(marks: &Marks, wanted: &Wanted, network: &NetworkId) -> CreateSubn
 }
 
 fn new_router(marks: &Marks, wanted: &Wanted) -> CreateRouter {
-    let Marks { project, name, description, .. } = marks.clone();
+    let Marks {
+        project,
+        name,
+        description,
+        ..
+    } = marks.clone();
     let external_gateway_info = Some(ExternalGateway::new(wanted.external.clone()));
-    CreateRouter { project_id: project, name, description, tags: vec![], external_gateway_info }
+    CreateRouter {
+        project_id: project,
+        name,
+        description,
+        tags: vec![],
+        external_gateway_info,
+    }
 }
 
 fn new_group(marks: &Marks) -> CreateSecurityGroup {
-    let Marks { project, name, description, .. } = marks.clone();
-    CreateSecurityGroup { project_id: project, name, description, tags: vec![] }
+    let Marks {
+        project,
+        name,
+        description,
+        ..
+    } = marks.clone();
+    CreateSecurityGroup {
+        project_id: project,
+        name,
+        description,
+        tags: vec![],
+    }
 }
 
 fn new_rule(marks: &Marks, rule: Rule, group: &SecurityGroupId) -> CreateSecurityGroupRule {
     let any = |direction| CreateSecurityGroupRule::any_ipv4(marks.project.clone(), group.clone(), direction);
     match rule {
         Rule::Egress => any(Direction::Egress),
-        Rule::IngressFromGroup => {
-            CreateSecurityGroupRule { remote_group_id: Some(group.clone()), ..any(Direction::Ingress) }
-        }
+        Rule::IngressFromGroup => CreateSecurityGroupRule {
+            remote_group_id: Some(group.clone()),
+            ..any(Direction::Ingress)
+        },
     }
 }
 

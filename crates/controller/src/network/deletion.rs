@@ -40,8 +40,18 @@ pub(super) async fn reconcile(network: &Network, context: &Context) -> Result<Ac
             let news = Record::new(context.kube.clone(), network).terminating(&stop).await?;
             match stop {
                 Stop::Waiting { .. } if !news => {}
-                Stop::Waiting { .. } => context.events.normal(network, "Delete", stop.reason(), stop.sentence()).await,
-                _ => context.events.warning(network, "Delete", stop.reason(), stop.sentence()).await,
+                Stop::Waiting { .. } => {
+                    context
+                        .events
+                        .normal(network, "Delete", stop.reason(), stop.sentence())
+                        .await;
+                }
+                _ => {
+                    context
+                        .events
+                        .warning(network, "Delete", stop.reason(), stop.sentence())
+                        .await;
+                }
             }
             Err(stop)
         }
@@ -69,8 +79,11 @@ async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
 /// Waits for the pods: their Ports name the Network.
 async fn ports_are_gone(network: &Network, context: &Context) -> Result<(), Stop> {
     let namespace = network.namespace().unwrap_or_default();
-    let ports: Api<Port> =
-        if is_system(network) { Api::all(context.kube.clone()) } else { Api::namespaced(context.kube.clone(), &namespace) };
+    let ports: Api<Port> = if is_system(network) {
+        Api::all(context.kube.clone())
+    } else {
+        Api::namespaced(context.kube.clone(), &namespace)
+    };
     let count = ports
         .list(&ListParams::default())
         .await?
@@ -80,7 +93,10 @@ async fn ports_are_gone(network: &Network, context: &Context) -> Result<(), Stop
     if count == 0 {
         return Ok(());
     }
-    let message = format!("{count} pod{} still on this network", if count == 1 { " is" } else { "s are" });
+    let message = format!(
+        "{count} pod{} still on this network",
+        if count == 1 { " is" } else { "s are" }
+    );
     Err(Stop::waiting("PodsRemain", message, LOOK))
 }
 
@@ -93,7 +109,9 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
     let session = context.cloud.project(project)?;
     match session.token_info().await {
         Ok(_) => Ok(session),
-        Err(Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Forbidden { .. }) => Ok(context.cloud.service()),
+        Err(Error::Unauthorized { .. } | Error::NotFound { .. } | Error::Forbidden { .. }) => {
+            Ok(context.cloud.service())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -102,7 +120,10 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
 async fn destroy(context: &Context, session: &Session, project: &ProjectId, observed: &Observed) -> Result<(), Stop> {
     let service = context.cloud.service();
     if let Some(router) = &observed.router {
-        let filter = FloatingIpFilter { router_id: Some(router.id.clone()), ..FloatingIpFilter::default() };
+        let filter = FloatingIpFilter {
+            router_id: Some(router.id.clone()),
+            ..FloatingIpFilter::default()
+        };
         for address in session.list_floating_ips(project, &filter).await? {
             session.delete_floating_ip(&address.id).await?;
         }
@@ -131,10 +152,20 @@ async fn destroy(context: &Context, session: &Session, project: &ProjectId, obse
 /// Ports that nobody waits for: of the pool, of pods whose Port objects were forced away, of other routers that the tenant's own
 /// users attached. What Neutron made for itself goes with the network.
 async fn empty(service: &Session, session: &Session, network: &NetworkId) -> Result<(), Stop> {
-    let filter = PortFilter { network_id: Some(network.clone()), ..PortFilter::default() };
-    for port in service.list_ports_all_projects(&filter).await?.iter().filter(|port| &port.network_id == network) {
+    let filter = PortFilter {
+        network_id: Some(network.clone()),
+        ..PortFilter::default()
+    };
+    for port in service
+        .list_ports_all_projects(&filter)
+        .await?
+        .iter()
+        .filter(|port| &port.network_id == network)
+    {
         if port.device_owner.starts_with("network:router_interface") {
-            let Ok(router) = RouterId::new(port.device_id.as_str()) else { continue };
+            let Ok(router) = RouterId::new(port.device_id.as_str()) else {
+                continue;
+            };
             for fixed in &port.fixed_ips {
                 session.remove_router_interface(&router, &fixed.subnet_id).await?;
             }
@@ -156,7 +187,11 @@ async fn leave(
     let service = context.cloud.service();
     if let Some(id) = status.network_id.as_deref().and_then(|id| NetworkId::new(id).ok()) {
         let ours = vec![cluster_tag(&context.identity.cluster)];
-        let filter = PortFilter { network_id: Some(id), tags: ours, ..PortFilter::default() };
+        let filter = PortFilter {
+            network_id: Some(id),
+            tags: ours,
+            ..PortFilter::default()
+        };
         for port in service.list_ports(project, &filter).await? {
             service.delete_port(&port.id).await?;
         }

@@ -52,11 +52,26 @@ impl Snapshot {
     async fn take(service: &Session, tag: &str) -> Result<Self, Error> {
         let tags = || vec![tag.to_owned()];
         let (networks, subnets, routers, groups, ports) = (
-            NetworkFilter { tags: tags(), ..NetworkFilter::default() },
-            SubnetFilter { tags: tags(), ..SubnetFilter::default() },
-            RouterFilter { tags: tags(), ..RouterFilter::default() },
-            SecurityGroupFilter { tags: tags(), ..SecurityGroupFilter::default() },
-            PortFilter { device_owner: Some("network:router_interface".to_owned()), ..PortFilter::default() },
+            NetworkFilter {
+                tags: tags(),
+                ..NetworkFilter::default()
+            },
+            SubnetFilter {
+                tags: tags(),
+                ..SubnetFilter::default()
+            },
+            RouterFilter {
+                tags: tags(),
+                ..RouterFilter::default()
+            },
+            SecurityGroupFilter {
+                tags: tags(),
+                ..SecurityGroupFilter::default()
+            },
+            PortFilter {
+                device_owner: Some("network:router_interface".to_owned()),
+                ..PortFilter::default()
+            },
         );
         let (networks, subnets, routers, groups, ports) = tokio::try_join!(
             service.list_networks_all_projects(&networks),
@@ -68,11 +83,16 @@ impl Snapshot {
         let mut legs: HashMap<RouterId, Vec<SubnetId>> = HashMap::new();
         for port in ports {
             if let Ok(router) = RouterId::new(port.device_id) {
-                legs.entry(router).or_default().extend(port.fixed_ips.into_iter().map(|fixed| fixed.subnet_id));
+                legs.entry(router)
+                    .or_default()
+                    .extend(port.fixed_ips.into_iter().map(|fixed| fixed.subnet_id));
             }
         }
         Ok(Self {
-            networks: networks.into_iter().map(|network| (network.id.clone(), network)).collect(),
+            networks: networks
+                .into_iter()
+                .map(|network| (network.id.clone(), network))
+                .collect(),
             subnets: subnets.into_iter().map(|subnet| (subnet.id.clone(), subnet)).collect(),
             routers: routers.into_iter().map(|router| (router.id.clone(), router)).collect(),
             groups: groups.into_iter().map(|group| (group.id.clone(), group)).collect(),
@@ -92,14 +112,22 @@ impl Snapshot {
         let owned = |owner: &Option<ProjectId>| owner.as_ref() == Some(project);
         let router = find(&self.routers, status.router_id.as_deref(), |id| RouterId::new(id).ok());
         Observed {
-            network: find(&self.networks, status.network_id.as_deref(), |id| NetworkId::new(id).ok())
-                .filter(|network| owned(&network.project_id)),
+            network: find(&self.networks, status.network_id.as_deref(), |id| {
+                NetworkId::new(id).ok()
+            })
+            .filter(|network| owned(&network.project_id)),
             subnet: find(&self.subnets, status.subnet_id.as_deref(), |id| SubnetId::new(id).ok())
                 .filter(|subnet| owned(&subnet.project_id)),
-            legs: router.as_ref().and_then(|router| self.legs.get(&router.id)).cloned().unwrap_or_default(),
+            legs: router
+                .as_ref()
+                .and_then(|router| self.legs.get(&router.id))
+                .cloned()
+                .unwrap_or_default(),
             router: router.filter(|router| owned(&router.project_id)),
-            group: find(&self.groups, status.security_group_id.as_deref(), |id| SecurityGroupId::new(id).ok())
-                .filter(|group| owned(&group.project_id)),
+            group: find(&self.groups, status.security_group_id.as_deref(), |id| {
+                SecurityGroupId::new(id).ok()
+            })
+            .filter(|group| owned(&group.project_id)),
         }
     }
 }

@@ -25,7 +25,9 @@ pub(crate) struct Observed {
 impl Observed {
     /// Whether the router has a leg in the subnet.
     pub(crate) fn is_connected(&self) -> bool {
-        self.subnet.as_ref().is_some_and(|subnet| self.legs.contains(&subnet.id))
+        self.subnet
+            .as_ref()
+            .is_some_and(|subnet| self.legs.contains(&subnet.id))
     }
 }
 
@@ -53,7 +55,13 @@ pub(crate) async fn observe(
         Some(router) => legs(session, &router.id).await?,
         None => Vec::new(),
     };
-    Ok(Observed { network, subnet, router, legs, group })
+    Ok(Observed {
+        network,
+        subnet,
+        router,
+        legs,
+        group,
+    })
 }
 
 /// The subnets that a router has a leg in.
@@ -61,7 +69,12 @@ pub(crate) async fn observe(
 /// # Errors
 /// Those of Neutron.
 pub(crate) async fn legs(session: &Session, router: &RouterId) -> Result<Vec<SubnetId>, Error> {
-    Ok(session.router_interfaces(router).await?.into_iter().map(|leg| leg.subnet_id).collect())
+    Ok(session
+        .router_interfaces(router)
+        .await?
+        .into_iter()
+        .map(|leg| leg.subnet_id)
+        .collect())
 }
 
 /// One of a kind, or none.
@@ -85,7 +98,10 @@ async fn network(
         let found = session.get_network(&id).await.optional()?;
         return Ok(found.filter(|network| network.project_id.as_ref() == Some(project)));
     }
-    let filter = NetworkFilter { description: Some(description.to_owned()), ..NetworkFilter::default() };
+    let filter = NetworkFilter {
+        description: Some(description.to_owned()),
+        ..NetworkFilter::default()
+    };
     only("network", session.list_networks(project, &filter).await?)
 }
 
@@ -99,7 +115,10 @@ async fn subnet(
         let found = session.get_subnet(&id).await.optional()?;
         return Ok(found.filter(|subnet| subnet.project_id.as_ref() == Some(project)));
     }
-    let filter = SubnetFilter { description: Some(description.to_owned()), ..SubnetFilter::default() };
+    let filter = SubnetFilter {
+        description: Some(description.to_owned()),
+        ..SubnetFilter::default()
+    };
     only("subnet", session.list_subnets(project, &filter).await?)
 }
 
@@ -113,7 +132,10 @@ async fn router(
         let found = session.get_router(&id).await.optional()?;
         return Ok(found.filter(|router| router.project_id.as_ref() == Some(project)));
     }
-    let filter = RouterFilter { description: Some(description.to_owned()), ..RouterFilter::default() };
+    let filter = RouterFilter {
+        description: Some(description.to_owned()),
+        ..RouterFilter::default()
+    };
     only("router", session.list_routers(project, &filter).await?)
 }
 
@@ -127,11 +149,18 @@ pub(crate) async fn group(
     status: &NetworkStatus,
     description: &str,
 ) -> Result<Option<SecurityGroup>, Stop> {
-    if let Some(id) = status.security_group_id.as_deref().and_then(|id| SecurityGroupId::new(id).ok()) {
+    if let Some(id) = status
+        .security_group_id
+        .as_deref()
+        .and_then(|id| SecurityGroupId::new(id).ok())
+    {
         let found = session.get_security_group(&id).await.optional()?;
         return Ok(found.filter(|group| group.project_id.as_ref() == Some(project)));
     }
-    let filter = SecurityGroupFilter { description: Some(description.to_owned()), ..SecurityGroupFilter::default() };
+    let filter = SecurityGroupFilter {
+        description: Some(description.to_owned()),
+        ..SecurityGroupFilter::default()
+    };
     only("security group", session.list_security_groups(project, &filter).await?)
 }
 

@@ -38,11 +38,16 @@ pub(crate) fn is_system(network: &Network) -> bool {
 pub(crate) async fn find(network: &Network, context: &Context) -> Result<Owner, Stop> {
     if is_system(network) {
         let project = context.identity.project.clone();
-        return Ok(Owner { project, session: context.cloud.service(), adopted: false });
+        return Ok(Owner {
+            project,
+            session: context.cloud.service(),
+            adopted: false,
+        });
     }
     let namespace_name = network.namespace().unwrap_or_default();
     if network.name_any() != namespace_name {
-        let message = format!("a namespace has one Network, named like it: delete this one; the other is {namespace_name}");
+        let message =
+            format!("a namespace has one Network, named like it: delete this one; the other is {namespace_name}");
         return Err(Stop::refused("NotTheNetwork", message));
     }
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
@@ -64,5 +69,9 @@ pub(crate) async fn find(network: &Network, context: &Context) -> Result<Owner, 
     };
     let project = ProjectId::new(id).map_err(|error| Stop::refused("NoTenant", error.to_string()))?;
     let session = context.cloud.project(&project)?;
-    Ok(Owner { project, session, adopted: tenant.spec.tenant_id.is_some() })
+    Ok(Owner {
+        project,
+        session,
+        adopted: tenant.spec.tenant_id.is_some(),
+    })
 }

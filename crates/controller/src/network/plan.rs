@@ -141,7 +141,11 @@ fn rules(group: &SecurityGroup) -> Vec<Action> {
     let mut missing = all.to_vec();
     let mut actions = Vec::new();
     for found in &group.security_group_rules {
-        match all.into_iter().find(|rule| is(found, *rule, group)).filter(|rule| missing.contains(rule)) {
+        match all
+            .into_iter()
+            .find(|rule| is(found, *rule, group))
+            .filter(|rule| missing.contains(rule))
+        {
             Some(rule) => missing.retain(|other| *other != rule),
             None => actions.push(Action::DeleteRule(found.id.clone())),
         }
@@ -155,7 +159,9 @@ fn is(found: &SecurityGroupRule, rule: Rule, group: &SecurityGroup) -> bool {
         && found.protocol.is_none()
         && found.port_range_min.is_none()
         && found.port_range_max.is_none()
-        && found.remote_ip_prefix.is_none_or(|prefix| prefix.prefix_len() == 0 && prefix.addr().is_ipv4());
+        && found
+            .remote_ip_prefix
+            .is_none_or(|prefix| prefix.prefix_len() == 0 && prefix.addr().is_ipv4());
     anything
         && match rule {
             Rule::Egress => found.direction == Direction::Egress && found.remote_group_id.is_none(),

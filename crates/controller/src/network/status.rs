@@ -23,7 +23,12 @@ impl<'a> Record<'a> {
     pub(super) fn new(client: Client, network: &'a Network) -> Self {
         let saved = network.status.clone().unwrap_or_default();
         let api = Api::namespaced(client, &network.namespace().unwrap_or_default());
-        Self { api, network, now: saved.clone(), saved }
+        Self {
+            api,
+            network,
+            now: saved.clone(),
+            saved,
+        }
     }
 
     /// The status as it is now.
@@ -54,7 +59,10 @@ impl<'a> Record<'a> {
         self.now.subnet_id = observed.subnet.as_ref().map(|subnet| subnet.id.to_string());
         self.now.router_id = observed.router.as_ref().map(|router| router.id.to_string());
         self.now.security_group_id = observed.group.as_ref().map(|group| group.id.to_string());
-        self.now.mtu = observed.network.as_ref().and_then(|network| i32::try_from(network.mtu?).ok());
+        self.now.mtu = observed
+            .network
+            .as_ref()
+            .and_then(|network| i32::try_from(network.mtu?).ok());
         self.save().await
     }
 
@@ -81,7 +89,8 @@ impl<'a> Record<'a> {
     }
 
     async fn unmet(&mut self, state: NetworkState, reason: &'static str, message: String) -> Result<(), kube::Error> {
-        self.set(state, Wanted::unmet(READY, reason, message.clone()), Some(message)).await
+        self.set(state, Wanted::unmet(READY, reason, message.clone()), Some(message))
+            .await
     }
 
     async fn set(&mut self, state: NetworkState, ready: Wanted, message: Option<String>) -> Result<(), kube::Error> {

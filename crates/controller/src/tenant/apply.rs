@@ -67,7 +67,8 @@ impl Work<'_> {
         for name in &self.plan.roles {
             let new = CreateRole {
                 name: (*name).to_owned(),
-                description: "Rights in a tenant's Kubernetes namespace, by Stackube; no OpenStack service knows it".to_owned(),
+                description: "Rights in a tenant's Kubernetes namespace, by Stackube; no OpenStack service knows it"
+                    .to_owned(),
             };
             let made = match self.keystone.create_role(&new).await {
                 Err(error) if error.is_conflict() => self.keystone.find_role(name).await?,
@@ -87,7 +88,10 @@ impl Work<'_> {
                 let made = self.keystone.create_project(new).await?;
                 let note = format!("made project {} in Keystone", made.id);
                 self.record.project(made.id.as_str(), "Created").await?;
-                self.context.events.normal(self.tenant, "Create", "ProjectCreated", note).await;
+                self.context
+                    .events
+                    .normal(self.tenant, "Create", "ProjectCreated", note)
+                    .await;
                 (made.id, "Created")
             }
         };
@@ -138,7 +142,9 @@ impl Work<'_> {
         if let Some(change) = &self.plan.quota {
             self.keystone.set_quota(project, change).await?;
         }
-        self.record.met(QUOTA_READY, if self.valid.adopted { "Kept" } else { "Set" }).await;
+        self.record
+            .met(QUOTA_READY, if self.valid.adopted { "Kept" } else { "Set" })
+            .await;
         Ok(())
     }
 }
@@ -149,7 +155,10 @@ impl Work<'_> {
 /// A Keystone that lacks one of its own default roles.
 pub(super) fn role<'a>(roles: &'a BTreeMap<String, RoleId>, name: &str) -> Result<&'a RoleId, Stop> {
     roles.get(name).ok_or_else(|| {
-        Stop::refused("RoleMissing", format!("Keystone has no role {name}: run `keystone-manage bootstrap` or create it"))
+        Stop::refused(
+            "RoleMissing",
+            format!("Keystone has no role {name}: run `keystone-manage bootstrap` or create it"),
+        )
     })
 }
 
@@ -157,12 +166,20 @@ pub(super) fn role<'a>(roles: &'a BTreeMap<String, RoleId>, name: &str) -> Resul
 ///
 /// # Errors
 /// Those of the API server; a conflict when the Tenant was changed meanwhile.
-pub(super) async fn move_password(context: &Context, tenant: &Tenant, kept: &password::Kept) -> Result<(), kube::Error> {
+pub(super) async fn move_password(
+    context: &Context,
+    tenant: &Tenant,
+    kept: &password::Kept,
+) -> Result<(), kube::Error> {
     if tenant.spec.password.is_none() {
         return Ok(());
     }
     if let Some(wanted) = password::wanted(tenant, None, kept) {
-        keep(context, &password::secret(tenant, Some(&wanted.password), kept.applied.as_deref())).await?;
+        keep(
+            context,
+            &password::secret(tenant, Some(&wanted.password), kept.applied.as_deref()),
+        )
+        .await?;
     }
     blank(context, tenant).await
 }
@@ -182,7 +199,10 @@ async fn blank(context: &Context, tenant: &Tenant) -> Result<(), kube::Error> {
         "spec": {"password": null},
     });
     let tenants: Api<Tenant> = Api::all(context.kube.clone());
-    tenants.patch_metadata(&tenant.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.map(drop)
+    tenants
+        .patch_metadata(&tenant.name_any(), &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .map(drop)
 }
 
 /// Server-side apply: what is written here holds, whatever somebody changed; other fields stay.
@@ -191,5 +211,7 @@ where
     K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
 {
     let parameters = PatchParams::apply(MANAGED_BY).force();
-    api.patch(&object.name_any(), &parameters, &Patch::Apply(object)).await.map(drop)
+    api.patch(&object.name_any(), &parameters, &Patch::Apply(object))
+        .await
+        .map(drop)
 }

@@ -17,14 +17,18 @@ impl Claims {
     /// Takes `project` for the Tenant; if another one has it, its name.
     fn take(&self, project: &str, uid: &str, name: &str) -> Option<String> {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (owner, owner_name) =
-            taken.entry(project.to_owned()).or_insert_with(|| (uid.to_owned(), name.to_owned()));
+        let (owner, owner_name) = taken
+            .entry(project.to_owned())
+            .or_insert_with(|| (uid.to_owned(), name.to_owned()));
         (owner != uid).then(|| owner_name.clone())
     }
 
     /// The Tenant is gone.
     pub(super) fn release(&self, uid: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, (owner, _)| owner != uid);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|_, (owner, _)| owner != uid);
     }
 }
 

@@ -64,7 +64,11 @@ async fn remove(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
         carry_out(&step, context, &session).await?;
     }
     let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
-    gone(secrets.delete(&password_secret(&tenant.name_any()), &DeleteParams::default()).await)
+    gone(
+        secrets
+            .delete(&password_secret(&tenant.name_any()), &DeleteParams::default())
+            .await,
+    )
 }
 
 async fn carry_out(step: &Removal, context: &Context, session: &Session) -> Result<(), Stop> {
@@ -90,23 +94,39 @@ fn forget(context: &Context, project: &ProjectId) {
 async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
     let name = tenant.name_any();
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
-    let Some(namespace) = namespaces.get_opt(&name).await? else { return Ok(()) };
+    let Some(namespace) = namespaces.get_opt(&name).await? else {
+        return Ok(());
+    };
     if ownership(&namespace, tenant) != Ownership::Ours {
         return Ok(());
     }
     if namespace.metadata.deletion_timestamp.is_none() {
-        let same = Preconditions { uid: namespace.uid(), resource_version: None };
-        gone(namespaces.delete(&name, &DeleteParams::default().preconditions(same)).await)?;
+        let same = Preconditions {
+            uid: namespace.uid(),
+            resource_version: None,
+        };
+        gone(
+            namespaces
+                .delete(&name, &DeleteParams::default().preconditions(same))
+                .await,
+        )?;
     }
     let networks: Api<Network> = Api::namespaced(context.kube.clone(), &name);
     let network = networks.get_opt(&name).await?;
-    Err(Stop::waiting("NamespaceTerminating", waiting_for(&namespace, network.as_ref()), LOOK))
+    Err(Stop::waiting(
+        "NamespaceTerminating",
+        waiting_for(&namespace, network.as_ref()),
+        LOOK,
+    ))
 }
 
 /// What keeps a namespace from going away, in the API server's words and the Network's.
 fn waiting_for(namespace: &Namespace, network: Option<&Network>) -> String {
     let mut text = format!("waiting for namespace {} to be removed", namespace.name_any());
-    let conditions = namespace.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let conditions = namespace
+        .status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten());
     let remaining = conditions
         .filter(|condition| condition.status == "True")
         .filter_map(|condition| condition.message.clone())

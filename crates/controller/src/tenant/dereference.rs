@@ -93,13 +93,26 @@ pub(crate) async fn keystone(tenant: &Tenant, context: &Context, session: &Sessi
             (assignments?, Some(quota?))
         }
     };
-    let roles = roles?.into_iter().filter(|role| role.domain_id.is_none()).map(|role| (role.name, role.id)).collect();
-    Ok(Identity { domain, roles, project, assignments, quota, user: user? })
+    let roles = roles?
+        .into_iter()
+        .filter(|role| role.domain_id.is_none())
+        .map(|role| (role.name, role.id))
+        .collect();
+    Ok(Identity {
+        domain,
+        roles,
+        project,
+        assignments,
+        quota,
+        user: user?,
+    })
 }
 
 /// By ID or name, as an operator may write either; the default one was looked up at start.
 async fn find_domain(wanted: Option<&str>, context: &Context, session: &Session) -> Result<Option<DomainId>, Stop> {
-    let Some(wanted) = wanted else { return Ok(Some(context.identity.tenant_domain.clone())) };
+    let Some(wanted) = wanted else {
+        return Ok(Some(context.identity.tenant_domain.clone()));
+    };
     if let Some(domain) = session.find_domain(wanted).await? {
         return Ok(Some(domain.id));
     }
@@ -150,7 +163,11 @@ async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Cluster, Stop>
     let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
     let networks: Api<Network> = Api::namespaced(context.kube.clone(), &name);
-    let reference = tenant.spec.password_secret_ref.as_ref().map(|reference| reference.name.as_str());
+    let reference = tenant
+        .spec
+        .password_secret_ref
+        .as_ref()
+        .map(|reference| reference.name.as_str());
     let secret_name = password_secret(&name);
     let (own, other, namespace, network) = tokio::join!(
         secrets.get_opt(&secret_name),
@@ -167,7 +184,9 @@ async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Cluster, Stop>
     let taken_over = tenant.status.as_ref().is_some_and(|status| status.namespace.is_some());
     let has_pods = namespace.is_some() && !taken_over && has_pods(context, &name).await?;
     Ok(Cluster {
-        kept: own?.map(|secret| password::kept(&secret, &tenant.uid().unwrap_or_default())).unwrap_or_default(),
+        kept: own?
+            .map(|secret| password::kept(&secret, &tenant.uid().unwrap_or_default()))
+            .unwrap_or_default(),
         referenced: other?.as_ref().and_then(password::referenced),
         namespace,
         has_pods,
@@ -181,5 +200,9 @@ async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Cluster, Stop>
 /// Those of the API server.
 pub(crate) async fn has_pods(context: &Context, namespace: &str) -> Result<bool, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(context.kube.clone(), namespace);
-    Ok(!pods.list_metadata(&ListParams::default().limit(1)).await?.items.is_empty())
+    Ok(!pods
+        .list_metadata(&ListParams::default().limit(1))
+        .await?
+        .items
+        .is_empty())
 }

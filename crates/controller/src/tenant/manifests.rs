@@ -8,9 +8,7 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value, json};
-use stackube_api::names::{
-    CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, TENANT_LABEL, TENANT_UID_ANNOTATION,
-};
+use stackube_api::names::{CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, TENANT_LABEL, TENANT_UID_ANNOTATION};
 use stackube_api::{Network, NetworkSpec, PodSecurity, Tenant};
 
 use super::validate::Valid;
@@ -33,7 +31,10 @@ fn namespace_labels(tenant: &Tenant) -> BTreeMap<String, String> {
     labels.insert(TENANT_LABEL.to_owned(), tenant.name_any());
     for mode in ["enforce", "warn"] {
         labels.insert(format!("pod-security.kubernetes.io/{mode}"), level.to_owned());
-        labels.insert(format!("pod-security.kubernetes.io/{mode}-version"), "latest".to_owned());
+        labels.insert(
+            format!("pod-security.kubernetes.io/{mode}-version"),
+            "latest".to_owned(),
+        );
     }
     labels
 }
@@ -54,7 +55,11 @@ pub(super) fn namespace(tenant: &Tenant) -> Namespace {
 /// A merge patch that gives a namespace the labels and annotations that it lacks, on the version that was read.
 pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace) -> Option<Value> {
     let missing = |wanted: BTreeMap<String, String>, present: &BTreeMap<String, String>| -> Map<String, Value> {
-        wanted.into_iter().filter(|(key, value)| present.get(key) != Some(value)).map(|(k, v)| (k, json!(v))).collect()
+        wanted
+            .into_iter()
+            .filter(|(key, value)| present.get(key) != Some(value))
+            .map(|(k, v)| (k, json!(v)))
+            .collect()
     };
     let labels = missing(namespace_labels(tenant), namespace.labels());
     let uid = [(TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default())].into();
@@ -74,7 +79,10 @@ pub(super) fn resource_quota(tenant: &Tenant, defaults: &Defaults) -> ResourceQu
     hard.extend(tenant.spec.quota.kubernetes.clone());
     ResourceQuota {
         metadata: in_namespace(tenant),
-        spec: Some(ResourceQuotaSpec { hard: Some(hard), ..ResourceQuotaSpec::default() }),
+        spec: Some(ResourceQuotaSpec {
+            hard: Some(hard),
+            ..ResourceQuotaSpec::default()
+        }),
         ..ResourceQuota::default()
     }
 }
@@ -87,7 +95,10 @@ pub(super) fn limit_range(tenant: &Tenant, defaults: &Defaults) -> LimitRange {
         default: Some(defaults.container_limits.clone()),
         ..LimitRangeItem::default()
     };
-    LimitRange { metadata: in_namespace(tenant), spec: Some(LimitRangeSpec { limits: vec![item] }) }
+    LimitRange {
+        metadata: in_namespace(tenant),
+        spec: Some(LimitRangeSpec { limits: vec![item] }),
+    }
 }
 
 fn in_namespace(tenant: &Tenant) -> ObjectMeta {

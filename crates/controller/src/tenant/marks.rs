@@ -16,13 +16,20 @@ pub(crate) fn is_project_of(project: &Project, cluster: &str, uid: &str) -> bool
 
 /// Description of a user that was made for a Tenant: users have no tags.
 pub(crate) fn user_description(cluster: &str, tenant: &str, uid: &str) -> String {
-    format!("User of tenant {tenant} in Kubernetes {} {}", cluster_tag(cluster), owner_tag(uid))
+    format!(
+        "User of tenant {tenant} in Kubernetes {} {}",
+        cluster_tag(cluster),
+        owner_tag(uid)
+    )
 }
 
 /// UID of the Tenant, of this cluster, that a user was made for.
 pub(crate) fn owner_of_user<'a>(description: &'a str, cluster: &str) -> Option<&'a str> {
     let wanted = cluster_tag(cluster);
-    let mut words = description.split_ascii_whitespace().skip_while(|word| *word != wanted).skip(1);
+    let mut words = description
+        .split_ascii_whitespace()
+        .skip_while(|word| *word != wanted)
+        .skip(1);
     words.next().and_then(owner_of_tag)
 }
 

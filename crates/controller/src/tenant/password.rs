@@ -39,10 +39,17 @@ pub(crate) struct Wanted {
 
 /// Reads the Secret of the Tenant with this UID; what a former Tenant of the same name left counts for nothing.
 pub(crate) fn kept(secret: &Secret, uid: &str) -> Kept {
-    if secret.annotations().get(TENANT_UID_ANNOTATION).is_none_or(|owner| owner != uid) {
+    if secret
+        .annotations()
+        .get(TENANT_UID_ANNOTATION)
+        .is_none_or(|owner| owner != uid)
+    {
         return Kept::default();
     }
-    Kept { password: value(secret, PASSWORD).map(SecretString::from), applied: value(secret, APPLIED) }
+    Kept {
+        password: value(secret, PASSWORD).map(SecretString::from),
+        applied: value(secret, APPLIED),
+    }
 }
 
 /// The password in a Secret that `passwordSecretRef` names.
@@ -57,7 +64,12 @@ fn value(secret: &Secret, key: &str) -> Option<String> {
 
 /// The password that holds: of the referenced Secret, else what the spec says anew, else what was kept.
 pub(crate) fn wanted(tenant: &Tenant, referenced: Option<&SecretString>, kept: &Kept) -> Option<Wanted> {
-    let written = tenant.spec.password.as_ref().filter(|password| !password.is_empty()).map(|p| p.secret());
+    let written = tenant
+        .spec
+        .password
+        .as_ref()
+        .filter(|password| !password.is_empty())
+        .map(|p| p.secret());
     let password = match (&tenant.spec.password_secret_ref, written) {
         (Some(_), _) => referenced,
         (None, Some(written)) => Some(written),
@@ -65,7 +77,11 @@ pub(crate) fn wanted(tenant: &Tenant, referenced: Option<&SecretString>, kept: &
     }?;
     let digest = digest(&tenant.uid().unwrap_or_default(), password);
     let applied = kept.applied.as_deref() == Some(digest.as_str());
-    Some(Wanted { password: password.clone(), digest, applied })
+    Some(Wanted {
+        password: password.clone(),
+        digest,
+        applied,
+    })
 }
 
 /// Salted with the Tenant's UID, so that equal passwords of two tenants do not show. It lies beside the password itself (or
@@ -84,7 +100,12 @@ fn digest(uid: &str, password: &SecretString) -> String {
 /// The controller's Secret of a tenant. `password` is left out when it lives in another Secret.
 pub(crate) fn secret(tenant: &Tenant, password: Option<&SecretString>, applied: Option<&str>) -> Secret {
     let mut data = BTreeMap::new();
-    data.extend(password.map(|text| (PASSWORD.to_owned(), ByteString(text.expose_secret().as_bytes().to_vec()))));
+    data.extend(password.map(|text| {
+        (
+            PASSWORD.to_owned(),
+            ByteString(text.expose_secret().as_bytes().to_vec()),
+        )
+    }));
     data.extend(applied.map(|text| (APPLIED.to_owned(), ByteString(text.as_bytes().to_vec()))));
     Secret {
         metadata: ObjectMeta {
@@ -107,7 +128,9 @@ mod tests {
     use super::*;
 
     fn tenant(password: Option<&str>, reference: bool) -> Tenant {
-        let password_secret_ref = reference.then(|| SecretReference { name: "elsewhere".into() });
+        let password_secret_ref = reference.then(|| SecretReference {
+            name: "elsewhere".into(),
+        });
         let spec = TenantSpec {
             username: "test".into(),
             password: password.map(PlainPassword::from),
@@ -139,7 +162,10 @@ mod tests {
         let kept = round_trip(&new, &first);
         let blanked = wanted(&tenant(None, false), None, &kept).unwrap();
         assert!(blanked.applied, "blanking the spec changes nothing");
-        assert!(wanted(&new, None, &kept).unwrap().applied, "`kubectl apply` of the same file changes nothing");
+        assert!(
+            wanted(&new, None, &kept).unwrap().applied,
+            "`kubectl apply` of the same file changes nothing"
+        );
         let changed = wanted(&tenant(Some("second"), false), None, &kept).unwrap();
         assert!(!changed.applied);
         assert_eq!(changed.password.expose_secret(), "second");
@@ -147,8 +173,14 @@ mod tests {
 
     #[test]
     fn a_referenced_secret_decides_alone() {
-        let kept = Kept { password: Some("old".into()), applied: None };
-        assert!(wanted(&tenant(None, true), None, &kept).is_none(), "never falls back to what was kept");
+        let kept = Kept {
+            password: Some("old".into()),
+            applied: None,
+        };
+        assert!(
+            wanted(&tenant(None, true), None, &kept).is_none(),
+            "never falls back to what was kept"
+        );
         let found = wanted(&tenant(None, true), Some(&"new".into()), &kept).unwrap();
         assert_eq!(found.password.expose_secret(), "new");
     }
@@ -156,7 +188,10 @@ mod tests {
     #[test]
     fn no_password_anywhere_is_none() {
         assert!(wanted(&tenant(None, false), None, &Kept::default()).is_none());
-        assert!(wanted(&tenant(Some(""), false), None, &Kept::default()).is_none(), "blank means moved");
+        assert!(
+            wanted(&tenant(Some(""), false), None, &Kept::default()).is_none(),
+            "blank means moved"
+        );
     }
 
     #[test]

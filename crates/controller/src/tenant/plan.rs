@@ -117,7 +117,10 @@ pub(crate) fn plan(
     let wanted_grants = wanted_grants(tenant, valid);
     let (grants, revocations) = roles(&wanted_grants, observed);
     Plan {
-        roles: OWN_ROLES.into_iter().filter(|role| !observed.roles.contains_key(*role)).collect(),
+        roles: OWN_ROLES
+            .into_iter()
+            .filter(|role| !observed.roles.contains_key(*role))
+            .collect(),
         project: project(tenant, valid, observed, identity),
         join_project: !holds(observed, &Actor::User(identity.user.clone()), MEMBER),
         user: user(valid, observed),
@@ -125,17 +128,15 @@ pub(crate) fn plan(
         revocations,
         quota: quota(tenant, valid, observed, defaults),
         namespace: namespace(tenant, observed),
-        limits: (manifests::resource_quota(tenant, defaults), manifests::limit_range(tenant, defaults)),
+        limits: (
+            manifests::resource_quota(tenant, defaults),
+            manifests::limit_range(tenant, defaults),
+        ),
         network: observed.network.is_none().then(|| manifests::network(tenant, valid)),
     }
 }
 
-fn project(
-    tenant: &Tenant,
-    valid: &Valid,
-    observed: &Observed,
-    identity: &Identity,
-) -> Step<ProjectId, CreateProject> {
+fn project(tenant: &Tenant, valid: &Valid, observed: &Observed, identity: &Identity) -> Step<ProjectId, CreateProject> {
     match &observed.project {
         Some(project) => Step::Keep(project.id.clone()),
         None => Step::Create(CreateProject {
@@ -149,11 +150,17 @@ fn project(
 }
 
 fn user(valid: &Valid, observed: &Observed) -> UserStep {
-    let Some(user) = &observed.user else { return UserStep::Create };
+    let Some(user) = &observed.user else {
+        return UserStep::Create;
+    };
     let password = valid.password.as_ref().is_some_and(|password| !password.applied);
     let enable = !user.enabled;
     if password || enable {
-        UserStep::Change { id: user.id.clone(), password, enable }
+        UserStep::Change {
+            id: user.id.clone(),
+            password,
+            enable,
+        }
     } else {
         UserStep::Keep(user.id.clone())
     }
@@ -161,14 +168,23 @@ fn user(valid: &Valid, observed: &Observed) -> UserStep {
 
 /// Who should have which role, beside the service user.
 fn wanted_grants(tenant: &Tenant, valid: &Valid) -> Vec<Grant> {
-    let mut grants = vec![Grant { to: Grantee::TenantUser, role: ROLE_ADMIN }];
+    let mut grants = vec![Grant {
+        to: Grantee::TenantUser,
+        role: ROLE_ADMIN,
+    }];
     let access = match tenant.spec.openstack_access {
         OpenStackAccess::None => None,
         OpenStackAccess::Reader => Some(READER),
         OpenStackAccess::Member => Some(MEMBER),
     };
-    grants.extend(access.map(|role| Grant { to: Grantee::TenantUser, role }));
-    grants.extend(valid.members.iter().map(|(actor, role)| Grant { to: Grantee::Member(actor.clone()), role }));
+    grants.extend(access.map(|role| Grant {
+        to: Grantee::TenantUser,
+        role,
+    }));
+    grants.extend(valid.members.iter().map(|(actor, role)| Grant {
+        to: Grantee::Member(actor.clone()),
+        role,
+    }));
     grants.sort();
     grants.dedup();
     grants
@@ -182,23 +198,38 @@ fn roles(wanted: &[Grant], observed: &Observed) -> (Vec<Grant>, Vec<RoleAssignme
         Grantee::TenantUser => tenant_user.clone(),
         Grantee::Member(actor) => Some(actor.clone()),
     };
-    let missing =
-        wanted.iter().filter(|grant| actor(grant).is_none_or(|actor| !holds(observed, &actor, grant.role))).cloned();
+    let missing = wanted
+        .iter()
+        .filter(|grant| actor(grant).is_none_or(|actor| !holds(observed, &actor, grant.role)))
+        .cloned();
     let judged = |held: &&RoleAssignment| {
-        let name = observed.roles.iter().find(|(_, id)| **id == held.role).map(|(name, _)| name.as_str());
+        let name = observed
+            .roles
+            .iter()
+            .find(|(_, id)| **id == held.role)
+            .map(|(name, _)| name.as_str());
         let own = name.is_some_and(|name| OWN_ROLES.contains(&name));
-        let access = name.is_some_and(|name| [MEMBER, READER].contains(&name)) && Some(&held.actor) == tenant_user.as_ref();
+        let access =
+            name.is_some_and(|name| [MEMBER, READER].contains(&name)) && Some(&held.actor) == tenant_user.as_ref();
         let wanted = wanted
             .iter()
             .any(|grant| Some(grant.role) == name && actor(grant).is_some_and(|actor| actor == held.actor));
         direct(held) && (own || access) && !wanted
     };
-    (missing.collect(), observed.assignments.iter().filter(judged).cloned().collect())
+    (
+        missing.collect(),
+        observed.assignments.iter().filter(judged).cloned().collect(),
+    )
 }
 
 fn holds(observed: &Observed, actor: &Actor, role: &str) -> bool {
-    let Some(role) = observed.roles.get(role) else { return false };
-    observed.assignments.iter().any(|held| direct(held) && &held.actor == actor && &held.role == role)
+    let Some(role) = observed.roles.get(role) else {
+        return false;
+    };
+    observed
+        .assignments
+        .iter()
+        .any(|held| direct(held) && &held.actor == actor && &held.role == role)
 }
 
 /// Given in the project itself, not inherited to projects below it.
@@ -239,7 +270,10 @@ fn namespace(tenant: &Tenant, observed: &Observed) -> NamespaceStep {
         return NamespaceStep::Await;
     }
     let handed_over = tenant.status.as_ref().is_none_or(|status| status.namespace.is_none());
-    match (ownership(namespace, tenant), manifests::namespace_change(tenant, namespace)) {
+    match (
+        ownership(namespace, tenant),
+        manifests::namespace_change(tenant, namespace),
+    ) {
         (Ownership::Ours, None) => NamespaceStep::Keep,
         (Ownership::Ours, Some(change)) => NamespaceStep::Change(change),
         (_, Some(change)) if handed_over => NamespaceStep::Adopt(change),

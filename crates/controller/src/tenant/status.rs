@@ -14,7 +14,14 @@ use crate::status;
 use crate::stop::{Stop, Verdict};
 
 /// Every step; `Ready` sums them up.
-const STEPS: [&str; 6] = [PROJECT_READY, USER_READY, ROLES_READY, QUOTA_READY, NAMESPACE_READY, NETWORK_READY];
+const STEPS: [&str; 6] = [
+    PROJECT_READY,
+    USER_READY,
+    ROLES_READY,
+    QUOTA_READY,
+    NAMESPACE_READY,
+    NETWORK_READY,
+];
 
 /// The status, written as soon as something is known that must not be forgotten.
 pub(super) struct Record<'a> {
@@ -31,7 +38,14 @@ struct Inner {
 impl<'a> Record<'a> {
     pub(super) fn new(client: Client, tenant: &'a Tenant) -> Self {
         let saved = tenant.status.clone().unwrap_or_default();
-        Self { api: Api::all(client), tenant, inner: Mutex::new(Inner { now: saved.clone(), saved }) }
+        Self {
+            api: Api::all(client),
+            tenant,
+            inner: Mutex::new(Inner {
+                now: saved.clone(),
+                saved,
+            }),
+        }
     }
 
     /// Changes the status and writes it. What did not change is not written.
@@ -76,7 +90,11 @@ impl<'a> Record<'a> {
             let message = if active { String::new() } else { step.message.clone() };
             let ready = summary(active, step.reason, &message);
             set(status, self.tenant, &[step, ready]);
-            status.state = Some(if active { TenantState::Active } else { TenantState::Pending });
+            status.state = Some(if active {
+                TenantState::Active
+            } else {
+                TenantState::Pending
+            });
             status.message = (!message.is_empty()).then_some(message);
             status.observed_generation = self.tenant.metadata.generation;
         })
@@ -96,7 +114,13 @@ impl<'a> Record<'a> {
 
     /// The Tenant cannot be made as asked.
     pub(super) async fn refused(&self, refusal: &Refusal) -> Result<(), kube::Error> {
-        self.unmet(refusal.condition, refusal.reason, refusal.message.clone(), TenantState::Failed).await
+        self.unmet(
+            refusal.condition,
+            refusal.reason,
+            refusal.message.clone(),
+            TenantState::Failed,
+        )
+        .await
     }
 
     /// The Tenant is being removed, and something is waited for; whether that is news.
@@ -120,7 +144,14 @@ impl<'a> Record<'a> {
         state: TenantState,
     ) -> Result<(), kube::Error> {
         self.save(|status| {
-            set(status, self.tenant, &[Wanted::unmet(step, reason, message.clone()), summary(false, reason, &message)]);
+            set(
+                status,
+                self.tenant,
+                &[
+                    Wanted::unmet(step, reason, message.clone()),
+                    summary(false, reason, &message),
+                ],
+            );
             status.state = Some(state);
             status.message = Some(message);
             status.observed_generation = self.tenant.metadata.generation;
@@ -134,7 +165,12 @@ impl<'a> Record<'a> {
             return Ok(());
         }
         self.save(|status| {
-            let steps = STEPS.map(|type_| Wanted { type_, status: None, reason: "NotYet", message: String::new() });
+            let steps = STEPS.map(|type_| Wanted {
+                type_,
+                status: None,
+                reason: "NotYet",
+                message: String::new(),
+            });
             set(status, self.tenant, &steps);
             status.state = Some(TenantState::Initializing);
         })
@@ -143,12 +179,19 @@ impl<'a> Record<'a> {
 
     /// Whether the Tenant was Active before this reconcile.
     pub(super) fn was_ready(&self) -> bool {
-        self.tenant.status.as_ref().is_some_and(|status| is_true(&status.conditions, READY))
+        self.tenant
+            .status
+            .as_ref()
+            .is_some_and(|status| is_true(&status.conditions, READY))
     }
 }
 
 fn summary(ready: bool, reason: &'static str, message: &str) -> Wanted {
-    if ready { Wanted::met(READY, "Active") } else { Wanted::unmet(READY, reason, message) }
+    if ready {
+        Wanted::met(READY, "Active")
+    } else {
+        Wanted::unmet(READY, reason, message)
+    }
 }
 
 fn set(status: &mut TenantStatus, tenant: &Tenant, wanted: &[Wanted]) {
@@ -163,12 +206,16 @@ fn network_step(network: Option<&Network>) -> Wanted {
     match status.and_then(|status| status.state) {
         Some(NetworkState::Active) => Wanted::met(NETWORK_READY, "Active"),
         Some(NetworkState::Failed) => Wanted::unmet(NETWORK_READY, "NetworkFailed", named(network, "failed", message)),
-        Some(NetworkState::Terminating) => {
-            Wanted::unmet(NETWORK_READY, "NetworkTerminating", named(network, "is being removed", message))
-        }
-        Some(NetworkState::Pending) | None => {
-            Wanted::unmet(NETWORK_READY, "NetworkPending", named(network, "is being made", message))
-        }
+        Some(NetworkState::Terminating) => Wanted::unmet(
+            NETWORK_READY,
+            "NetworkTerminating",
+            named(network, "is being removed", message),
+        ),
+        Some(NetworkState::Pending) | None => Wanted::unmet(
+            NETWORK_READY,
+            "NetworkPending",
+            named(network, "is being made", message),
+        ),
     }
 }
 
@@ -189,8 +236,18 @@ mod tests {
 
     #[rstest]
     #[case(None, None, "NetworkPending", "Network test is being made")]
-    #[case(Some(NetworkState::Pending), Some("router"), "NetworkPending", "Network test is being made: router")]
-    #[case(Some(NetworkState::Failed), Some("no quota"), "NetworkFailed", "Network test failed: no quota")]
+    #[case(
+        Some(NetworkState::Pending),
+        Some("router"),
+        "NetworkPending",
+        "Network test is being made: router"
+    )]
+    #[case(
+        Some(NetworkState::Failed),
+        Some("no quota"),
+        "NetworkFailed",
+        "Network test failed: no quota"
+    )]
     #[case(Some(NetworkState::Active), None, "Active", "")]
     fn a_tenant_tells_what_its_network_says(
         #[case] state: Option<NetworkState>,
@@ -198,9 +255,17 @@ mod tests {
         #[case] reason: &str,
         #[case] text: &str,
     ) {
-        let spec = NetworkSpec { cidr: "10.244.0.0/16".into(), gateway: "10.244.0.1".into(), network_id: None };
+        let spec = NetworkSpec {
+            cidr: "10.244.0.0/16".into(),
+            gateway: "10.244.0.1".into(),
+            network_id: None,
+        };
         let mut network = Network::new("test", spec);
-        network.status = Some(NetworkStatus { state, message: message.map(Into::into), ..NetworkStatus::default() });
+        network.status = Some(NetworkStatus {
+            state,
+            message: message.map(Into::into),
+            ..NetworkStatus::default()
+        });
         let step = network_step(Some(&network));
         assert_eq!((step.reason, step.message.as_str()), (reason, text));
         assert_eq!(step.status == Some(true), state == Some(NetworkState::Active));

@@ -60,10 +60,19 @@ pub(super) fn with_status(mut tenant: Tenant, project: &str, user: &str) -> Tena
 }
 
 pub(super) fn roles() -> BTreeMap<String, RoleId> {
-    ["admin", "manager", "service", "member", "reader", "stackube-admin", "stackube-edit", "stackube-view"]
-        .into_iter()
-        .map(|name| (name.to_owned(), RoleId::new(format!("role-{name}")).unwrap()))
-        .collect()
+    [
+        "admin",
+        "manager",
+        "service",
+        "member",
+        "reader",
+        "stackube-admin",
+        "stackube-edit",
+        "stackube-view",
+    ]
+    .into_iter()
+    .map(|name| (name.to_owned(), RoleId::new(format!("role-{name}")).unwrap()))
+    .collect()
 }
 
 /// Nothing exists but roles and the domain.
@@ -132,7 +141,10 @@ pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<Valid, Refus
 
 pub(super) fn check_used(tenant: &Tenant, observed: &Observed, used_by: Option<&str>) -> Result<Valid, Refusal> {
     let mut addresses = AddressRules::default();
-    addresses.reserved.push(ReservedRange::new("10.96.0.0/12".parse().unwrap(), "addresses of Services"));
+    addresses.reserved.push(ReservedRange::new(
+        "10.96.0.0/12".parse().unwrap(),
+        "addresses of Services",
+    ));
     let identity = identity();
     let default_subnet = Subnet::new("10.244.0.0/16", None, &addresses).unwrap();
     let rules = Rules {

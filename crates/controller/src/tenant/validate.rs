@@ -63,21 +63,39 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
     let password = password::wanted(tenant, observed.referenced.as_ref(), &observed.kept);
     user(tenant, observed, password.as_ref(), rules)?;
     namespace(tenant, observed)?;
-    Ok(Valid { domain, subnet, network, adopted: tenant.spec.tenant_id.is_some(), members, password })
+    Ok(Valid {
+        domain,
+        subnet,
+        network,
+        adopted: tenant.spec.tenant_id.is_some(),
+        members,
+        password,
+    })
 }
 
 fn refuse<T>(condition: &'static str, reason: &'static str, message: impl Into<String>) -> Result<T, Refusal> {
-    Err(Refusal { condition, reason, message: message.into() })
+    Err(Refusal {
+        condition,
+        reason,
+        message: message.into(),
+    })
 }
 
 fn subnet(tenant: &Tenant, rules: &Rules<'_>) -> Result<Subnet, Refusal> {
-    let Some(network) = &tenant.spec.network else { return Ok(rules.default_subnet) };
+    let Some(network) = &tenant.spec.network else {
+        return Ok(rules.default_subnet);
+    };
     Subnet::new(&network.cidr, network.gateway.as_deref(), rules.addresses)
         .or_else(|error| refuse(NETWORK_READY, "InvalidNetwork", format!("spec.network: {error}")))
 }
 
 fn network(tenant: &Tenant) -> Result<Option<NetworkId>, Refusal> {
-    let Some(id) = tenant.spec.network.as_ref().and_then(|network| network.network_id.as_deref()) else {
+    let Some(id) = tenant
+        .spec
+        .network
+        .as_ref()
+        .and_then(|network| network.network_id.as_deref())
+    else {
         return Ok(None);
     };
     if id.is_empty() {
@@ -88,7 +106,9 @@ fn network(tenant: &Tenant) -> Result<Option<NetworkId>, Refusal> {
                        spec.tenantID as well";
         return refuse(NETWORK_READY, "InvalidNetwork", message);
     }
-    NetworkId::new(id).map(Some).or_else(|error| refuse(NETWORK_READY, "InvalidNetwork", error.to_string()))
+    NetworkId::new(id)
+        .map(Some)
+        .or_else(|error| refuse(NETWORK_READY, "InvalidNetwork", error.to_string()))
 }
 
 fn member(member: &Member) -> Result<(Actor, &'static str), Refusal> {
@@ -126,11 +146,16 @@ fn project(tenant: &Tenant, observed: &Observed, domain: &DomainId, rules: &Rule
         (None, None) => Ok(()),
         (None, Some(id)) => no(
             "ProjectGone",
-            format!("the project {id} of this Tenant was deleted in Keystone, so its networks have no owner: delete the Tenant"),
+            format!(
+                "the project {id} of this Tenant was deleted in Keystone, so its networks have no owner: delete the Tenant"
+            ),
         ),
         (Some(project), _) if !project.enabled => no(
             "ProjectDisabled",
-            format!("the project {} is disabled in Keystone: enable it, or delete the Tenant", project.id),
+            format!(
+                "the project {} is disabled in Keystone: enable it, or delete the Tenant",
+                project.id
+            ),
         ),
         (Some(_), Some(_)) => Ok(()),
         (Some(project), None) if is_ours(project, tenant, rules) => Ok(()),
@@ -165,25 +190,43 @@ fn adopted(
         return no("InvalidTenantID", format!("spec.tenantID: {error}"));
     }
     let Some(project) = &observed.project else {
-        return no("ProjectNotFound", format!("Keystone has no project with the ID {id}: correct spec.tenantID"));
+        return no(
+            "ProjectNotFound",
+            format!("Keystone has no project with the ID {id}: correct spec.tenantID"),
+        );
     };
     if project.id == rules.identity.project {
-        return no("ProjectReserved", format!("{id} is the project of Stackube itself: it cannot be a tenant's"));
+        return no(
+            "ProjectReserved",
+            format!("{id} is the project of Stackube itself: it cannot be a tenant's"),
+        );
     }
     if project.is_domain || &project.domain_id != domain {
         return no(
             "ForeignDomain",
-            format!("the project {id} is in the domain {}, not in {domain}: name its domain in spec.domain", project.domain_id),
+            format!(
+                "the project {id} is in the domain {}, not in {domain}: name its domain in spec.domain",
+                project.domain_id
+            ),
         );
     }
     if !project.enabled {
-        return no("ProjectDisabled", format!("the project {id} is disabled in Keystone: enable it first"));
+        return no(
+            "ProjectDisabled",
+            format!("the project {id} is disabled in Keystone: enable it first"),
+        );
     }
     if let Some(other) = &rules.project_used_by {
-        return no("ProjectInUse", format!("the project {id} is used by the Tenant {other} already: one Tenant for a project"));
+        return no(
+            "ProjectInUse",
+            format!("the project {id} is used by the Tenant {other} already: one Tenant for a project"),
+        );
     }
     let held = |role: &str| {
-        observed.roles.get(role).is_some_and(|id| observed.assignments.iter().any(|held| &held.role == id))
+        observed
+            .roles
+            .get(role)
+            .is_some_and(|id| observed.assignments.iter().any(|held| &held.role == id))
     };
     // Only before the project is taken: what the cloud's operators do in it later does not stop the tenant.
     let first = tenant.status.as_ref().is_none_or(|status| status.project_id.is_none());
@@ -207,7 +250,11 @@ fn user(
 ) -> Result<(), Refusal> {
     let no = |reason, message: String| refuse(USER_READY, reason, message);
     if tenant.spec.password_secret_ref.is_some() && password.is_none() {
-        let name = tenant.spec.password_secret_ref.as_ref().map_or("", |reference| &reference.name);
+        let name = tenant
+            .spec
+            .password_secret_ref
+            .as_ref()
+            .map_or("", |reference| &reference.name);
         return no(
             "PasswordMissing",
             format!("there is no Secret {name} with the key `password` in namespace stackube-system: create it"),
@@ -224,9 +271,10 @@ fn user(
                 user.name, user.id
             ),
         ),
-        None if password.is_none() => {
-            no("PasswordMissing", "the user has no password: write one into spec.password or name a Secret".to_owned())
-        }
+        None if password.is_none() => no(
+            "PasswordMissing",
+            "the user has no password: write one into spec.password or name a Secret".to_owned(),
+        ),
         None => Ok(()),
     }
 }
@@ -253,7 +301,9 @@ pub(crate) fn ownership(namespace: &Namespace, tenant: &Tenant) -> Ownership {
     let owner = namespace.annotations().get(TENANT_UID_ANNOTATION);
     if labelled == Some(&name) && owner.is_some() && owner == tenant.uid().as_ref() {
         Ownership::Ours
-    } else if labelled.is_none_or(|label| *label == name) && namespace.annotations().get(ADOPT_ANNOTATION) == Some(&name) {
+    } else if labelled.is_none_or(|label| *label == name)
+        && namespace.annotations().get(ADOPT_ANNOTATION) == Some(&name)
+    {
         Ownership::Offered
     } else {
         Ownership::Foreign
@@ -264,9 +314,14 @@ fn namespace(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
     let no = |reason, message: String| refuse(NAMESPACE_READY, reason, message);
     let name = tenant.name_any();
     if is_reserved(&name) {
-        return no("NameReserved", format!("{name} is a name of Kubernetes or Stackube: choose another"));
+        return no(
+            "NameReserved",
+            format!("{name} is a name of Kubernetes or Stackube: choose another"),
+        );
     }
-    let Some(namespace) = &observed.namespace else { return Ok(()) };
+    let Some(namespace) = &observed.namespace else {
+        return Ok(());
+    };
     let handed_over = namespace.annotations().get(ADOPT_ANNOTATION) == Some(&name);
     match ownership(namespace, tenant) {
         Ownership::Foreign => no(
@@ -278,7 +333,9 @@ fn namespace(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
         ),
         Ownership::Offered | Ownership::Ours if observed.has_pods && handed_over => no(
             "NamespaceHasPods",
-            format!("the namespace {name} is handed over, but has pods, which are on another network: delete them first"),
+            format!(
+                "the namespace {name} is handed over, but has pods, which are on another network: delete them first"
+            ),
         ),
         Ownership::Offered | Ownership::Ours => Ok(()),
     }

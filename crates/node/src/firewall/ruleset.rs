@@ -7,7 +7,7 @@ const TABLE: &str = "stackube-kubestack";
 
 /// Place of a chain in a packet's way (netfilter hook).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Hook {
+pub(super) enum Hook {
     /// A packet has arrived; nothing has been decided yet.
     Prerouting,
     /// The host forwards a packet.
@@ -18,7 +18,7 @@ pub enum Hook {
 
 /// Which device a rule looks at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(super) enum Direction {
     /// The device that the packet came in by.
     In,
     /// The device that the packet goes out by.
@@ -27,35 +27,35 @@ pub enum Direction {
 
 /// A rule: drop, and count, what comes from or goes to a pod's device.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
+pub(super) struct Rule {
     /// Which device is compared.
-    pub direction: Direction,
+    pub(super) direction: Direction,
     /// Comment, by which the rule is recognised when it is read back.
-    pub comment: String,
+    pub(super) comment: String,
 }
 
 /// A base chain. Its policy is accept: it judges nothing but pods' devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chain {
+pub(super) struct Chain {
     /// Name.
-    pub name: String,
+    pub(super) name: String,
     /// Where it is called.
-    pub hook: Hook,
+    pub(super) hook: Hook,
     /// When, among the chains of the same hook: lower is earlier.
-    pub priority: i32,
+    pub(super) priority: i32,
     /// Rules in their order.
-    pub rules: Vec<Rule>,
+    pub(super) rules: Vec<Rule>,
 }
 
 /// A table of family `inet`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Table {
+pub(super) struct Table {
     /// Name.
-    pub name: String,
+    pub(super) name: String,
     /// Chains by their hook.
-    pub chains: Vec<Chain>,
+    pub(super) chains: Vec<Chain>,
     /// Switched off as a whole (flag `dormant`).
-    pub dormant: bool,
+    pub(super) dormant: bool,
 }
 
 /// Beginning of the names of the devices that are cut off.

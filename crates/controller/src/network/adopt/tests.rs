@@ -11,13 +11,18 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 fn subnet(change: Value) -> Subnet {
     let mut subnet = json!({"id": "s1", "name": "s", "project_id": "p1", "network_id": "n1", "cidr": "10.9.0.0/16",
         "ip_version": 4, "gateway_ip": "10.9.0.1", "enable_dhcp": true});
-    subnet.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+    subnet
+        .as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
     read(subnet)
 }
 
 fn found(network: Value, router: Value) -> Found {
     let merged = |mut base: Value, change: Value| {
-        base.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        base.as_object_mut()
+            .unwrap()
+            .extend(change.as_object().unwrap().clone());
         base
     };
     let base_network = json!({"id": "n1", "name": "n", "project_id": "p1", "status": "ACTIVE", "admin_state_up": true,
@@ -33,7 +38,13 @@ fn found(network: Value, router: Value) -> Found {
 
 fn checked(found: Found) -> Result<(), Stop> {
     let range = Range::new("10.9.0.0/16", None, &AddressRules::default()).unwrap();
-    check(found, &ProjectId::new("p1").unwrap(), &NetworkId::new("n1").unwrap(), &range).map(drop)
+    check(
+        found,
+        &ProjectId::new("p1").unwrap(),
+        &NetworkId::new("n1").unwrap(),
+        &range,
+    )
+    .map(drop)
 }
 
 #[test]
@@ -63,15 +74,24 @@ fn a_network_that_lacks_something_is_refused(#[case] network: Value, #[case] rou
 #[case::no_gateway(vec![subnet(json!({"gateway_ip": null}))])]
 #[case::ipv6_beside(vec![subnet(json!({})), subnet(json!({"id": "s6", "cidr": "fd00::/64", "ip_version": 6, "gateway_ip": null}))])]
 fn the_subnet_must_be_the_one_that_the_network_names(#[case] subnets: Vec<Subnet>) {
-    let found = Found { subnets, ..found(json!({}), json!({})) };
+    let found = Found {
+        subnets,
+        ..found(json!({}), json!({}))
+    };
     assert_eq!(checked(found).unwrap_err().reason(), "SubnetMismatch");
 }
 
 #[test]
 fn a_missing_network_or_router_is_refused() {
-    let nothing = Found { network: None, ..found(json!({}), json!({})) };
+    let nothing = Found {
+        network: None,
+        ..found(json!({}), json!({}))
+    };
     assert_eq!(checked(nothing).unwrap_err().reason(), "NetworkNotFound");
-    let no_router = Found { router: None, ..found(json!({}), json!({})) };
+    let no_router = Found {
+        router: None,
+        ..found(json!({}), json!({}))
+    };
     assert_eq!(checked(no_router).unwrap_err().reason(), "RouterMissing");
 }
 
@@ -79,8 +99,10 @@ fn a_missing_network_or_router_is_refused() {
 fn the_router_is_the_one_with_the_gateways_address() {
     let range = Range::new("10.9.0.0/16", None, &AddressRules::default()).unwrap();
     let port = |owner: &str, router: &str, address: &str| -> Port {
-        read(json!({"id": "q", "network_id": "n1", "mac_address": "fa:16:3e:00:00:01", "device_owner": owner,
-            "device_id": router, "fixed_ips": [{"subnet_id": "s1", "ip_address": address}]}))
+        read(
+            json!({"id": "q", "network_id": "n1", "mac_address": "fa:16:3e:00:00:01", "device_owner": owner,
+            "device_id": router, "fixed_ips": [{"subnet_id": "s1", "ip_address": address}]}),
+        )
     };
     let ports = [
         port("compute:nova", "vm", "10.9.0.1"),

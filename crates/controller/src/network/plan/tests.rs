@@ -22,18 +22,24 @@ fn read<T: serde::de::DeserializeOwned>(value: Value) -> T {
 }
 
 fn network() -> Network {
-    read(json!({"id": "n1", "name": "n", "status": "ACTIVE", "admin_state_up": true, "port_security_enabled": true,
-        "tags": ["cluster", "owner"]}))
+    read(
+        json!({"id": "n1", "name": "n", "status": "ACTIVE", "admin_state_up": true, "port_security_enabled": true,
+        "tags": ["cluster", "owner"]}),
+    )
 }
 
 fn subnet() -> Subnet {
-    read(json!({"id": "s1", "name": "s", "network_id": "n1", "cidr": "10.244.0.0/16", "ip_version": 4,
-        "gateway_ip": "10.244.0.1", "enable_dhcp": false, "tags": ["cluster", "owner"]}))
+    read(
+        json!({"id": "s1", "name": "s", "network_id": "n1", "cidr": "10.244.0.0/16", "ip_version": 4,
+        "gateway_ip": "10.244.0.1", "enable_dhcp": false, "tags": ["cluster", "owner"]}),
+    )
 }
 
 fn router() -> Router {
-    read(json!({"id": "r1", "name": "r", "status": "ACTIVE", "admin_state_up": true, "tags": ["cluster", "owner"],
-        "external_gateway_info": {"network_id": "ext", "enable_snat": true, "external_fixed_ips": []}}))
+    read(
+        json!({"id": "r1", "name": "r", "status": "ACTIVE", "admin_state_up": true, "tags": ["cluster", "owner"],
+        "external_gateway_info": {"network_id": "ext", "enable_snat": true, "external_fixed_ips": []}}),
+    )
 }
 
 fn rule(id: &str, direction: &str, more: Value) -> Value {
@@ -72,14 +78,23 @@ fn a_complete_network_needs_nothing() {
 #[test]
 fn independent_objects_are_made_side_by_side() {
     let first = plan(&wanted(), &Observed::default());
-    assert_eq!(first, [Action::CreateNetwork, Action::CreateRouter, Action::CreateGroup]);
+    assert_eq!(
+        first,
+        [Action::CreateNetwork, Action::CreateRouter, Action::CreateGroup]
+    );
 }
 
 #[test]
 fn each_step_follows_as_soon_as_its_inputs_are_there() {
-    let only_network = Observed { network: Some(network()), ..Observed::default() };
+    let only_network = Observed {
+        network: Some(network()),
+        ..Observed::default()
+    };
     assert!(plan(&wanted(), &only_network).contains(&Action::CreateSubnet(NetworkId::new("n1").unwrap())));
-    let unconnected = Observed { legs: vec![], ..complete() };
+    let unconnected = Observed {
+        legs: vec![],
+        ..complete()
+    };
     let connect = Action::Connect(RouterId::new("r1").unwrap(), SubnetId::new("s1").unwrap());
     assert_eq!(plan(&wanted(), &unconnected), [connect]);
 }
@@ -92,15 +107,31 @@ fn changed(change: impl FnOnce(&mut Observed)) -> Vec<&'static str> {
 
 #[test]
 fn what_was_changed_outside_is_mended() {
-    assert_eq!(changed(|o| o.network.as_mut().unwrap().port_security_enabled = Some(false)), ["network"]);
-    assert_eq!(changed(|o| o.network.as_mut().unwrap().admin_state_up = false), ["network"]);
+    assert_eq!(
+        changed(|o| o.network.as_mut().unwrap().port_security_enabled = Some(false)),
+        ["network"]
+    );
+    assert_eq!(
+        changed(|o| o.network.as_mut().unwrap().admin_state_up = false),
+        ["network"]
+    );
     assert_eq!(changed(|o| o.subnet.as_mut().unwrap().gateway_ip = None), ["subnet"]);
     assert_eq!(changed(|o| o.subnet.as_mut().unwrap().enable_dhcp = true), ["subnet"]);
-    assert_eq!(changed(|o| o.router.as_mut().unwrap().external_gateway_info = None), ["router"]);
-    assert_eq!(changed(|o| o.router.as_mut().unwrap().admin_state_up = false), ["router"]);
+    assert_eq!(
+        changed(|o| o.router.as_mut().unwrap().external_gateway_info = None),
+        ["router"]
+    );
+    assert_eq!(
+        changed(|o| o.router.as_mut().unwrap().admin_state_up = false),
+        ["router"]
+    );
     assert_eq!(changed(|o| o.legs.clear()), ["router_interface"]);
     assert_eq!(changed(|o| o.network.as_mut().unwrap().tags.clear()), ["tags"]);
-    assert_eq!(changed(|o| o.router = None), ["router"], "the leg follows when there is a router again");
+    assert_eq!(
+        changed(|o| o.router = None),
+        ["router"],
+        "the leg follows when there is a router again"
+    );
     assert_eq!(changed(|o| o.group = None), ["security_group"]);
 }
 
@@ -122,21 +153,36 @@ fn another_external_network_than_the_configured_is_replaced() {
 #[case::twice(rule("x", "ingress", json!({"remote_group_id": "g1"})))]
 #[case::narrower(rule("x", "egress", json!({"remote_ip_prefix": "10.0.0.0/8"})))]
 fn any_other_rule_is_taken_out(#[case] foreign: Value) {
-    let observed = Observed { group: Some(group(vec![egress(), ingress(), foreign])), ..complete() };
-    assert_eq!(plan(&wanted(), &observed), [Action::DeleteRule(SecurityGroupRuleId::new("x").unwrap())]);
+    let observed = Observed {
+        group: Some(group(vec![egress(), ingress(), foreign])),
+        ..complete()
+    };
+    assert_eq!(
+        plan(&wanted(), &observed),
+        [Action::DeleteRule(SecurityGroupRuleId::new("x").unwrap())]
+    );
 }
 
 #[test]
 fn missing_rules_are_added() {
-    let observed = Observed { group: Some(group(vec![])), ..complete() };
+    let observed = Observed {
+        group: Some(group(vec![])),
+        ..complete()
+    };
     let id = SecurityGroupId::new("g1").unwrap();
-    let expected = [Action::AddRule(id.clone(), Rule::Egress), Action::AddRule(id, Rule::IngressFromGroup)];
+    let expected = [
+        Action::AddRule(id.clone(), Rule::Egress),
+        Action::AddRule(id, Rule::IngressFromGroup),
+    ];
     assert_eq!(plan(&wanted(), &observed), expected);
 }
 
 #[test]
 fn nothing_of_an_adopted_network_is_changed() {
-    let wanted = Wanted { adopted: true, ..wanted() };
+    let wanted = Wanted {
+        adopted: true,
+        ..wanted()
+    };
     let mut observed = complete();
     observed.network.as_mut().unwrap().tags.clear();
     observed.router.as_mut().unwrap().external_gateway_info = None;
@@ -163,7 +209,12 @@ fn perform(observed: &mut Observed, action: &Action) {
             let rule = if *rule == Rule::Egress { egress() } else { ingress() };
             observed.group.as_mut().unwrap().security_group_rules.push(read(rule));
         }
-        Action::DeleteRule(id) => observed.group.as_mut().unwrap().security_group_rules.retain(|rule| &rule.id != id),
+        Action::DeleteRule(id) => observed
+            .group
+            .as_mut()
+            .unwrap()
+            .security_group_rules
+            .retain(|rule| &rule.id != id),
         Action::Tag(_) => {
             observed.network.as_mut().unwrap().tags = wanted().tags;
         }

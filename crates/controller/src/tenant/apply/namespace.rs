@@ -9,9 +9,9 @@ use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::Value;
 
 use super::Work;
+use crate::stop::Stop;
 use crate::tenant::dereference;
 use crate::tenant::plan::NamespaceStep;
-use crate::stop::Stop;
 
 /// How often a namespace that goes away is looked at.
 const LOOK: Duration = Duration::from_secs(3);
@@ -26,13 +26,19 @@ impl Work<'_> {
             NamespaceStep::Create(wanted) => {
                 namespaces.create(&PostParams::default(), wanted).await?;
                 let note = format!("made namespace {name}");
-                self.context.events.normal(self.tenant, "Create", "NamespaceCreated", note).await;
+                self.context
+                    .events
+                    .normal(self.tenant, "Create", "NamespaceCreated", note)
+                    .await;
             }
             NamespaceStep::Change(change) => change_metadata(&namespaces, &name, change).await?,
             NamespaceStep::Adopt(change) => {
                 change_metadata(&namespaces, &name, change).await?;
                 let note = format!("took over namespace {name}");
-                self.context.events.normal(self.tenant, "Adopt", "NamespaceAdopted", note).await;
+                self.context
+                    .events
+                    .normal(self.tenant, "Adopt", "NamespaceAdopted", note)
+                    .await;
             }
             NamespaceStep::Await => {
                 let message = format!("an old namespace {name} is still being removed");
@@ -42,7 +48,8 @@ impl Work<'_> {
         // A pod that came between the look and the label is on the system network: until the status names the namespace as the
         // tenant's, each reconcile looks again.
         if matches!(self.plan.namespace, NamespaceStep::Adopt(_)) && dereference::has_pods(self.context, &name).await? {
-            let message = format!("the namespace {name} is handed over, but has pods, which are on another network: delete them");
+            let message =
+                format!("the namespace {name} is handed over, but has pods, which are on another network: delete them");
             return Err(Stop::refused("NamespaceHasPods", message));
         }
         self.record.namespace(&name).await?;
@@ -51,5 +58,8 @@ impl Work<'_> {
 }
 
 async fn change_metadata(namespaces: &Api<Namespace>, name: &str, change: &Value) -> Result<(), kube::Error> {
-    namespaces.patch_metadata(name, &PatchParams::default(), &Patch::Merge(change)).await.map(drop)
+    namespaces
+        .patch_metadata(name, &PatchParams::default(), &Patch::Merge(change))
+        .await
+        .map(drop)
 }

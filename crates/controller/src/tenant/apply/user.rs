@@ -30,7 +30,12 @@ impl Work<'_> {
             UserStep::Create => self.create_user(project).await?,
             UserStep::Change { id, password, enable } => {
                 let change = UpdateUser {
-                    password: self.valid.password.as_ref().filter(|_| *password).map(|wanted| wanted.password.clone()),
+                    password: self
+                        .valid
+                        .password
+                        .as_ref()
+                        .filter(|_| *password)
+                        .map(|wanted| wanted.password.clone()),
                     enabled: enable.then_some(true),
                     ..UpdateUser::default()
                 };
@@ -65,20 +70,27 @@ impl Work<'_> {
         let made = self.keystone.create_user(&new).await?;
         self.record.user(made.id.as_str()).await?;
         let note = format!("made user {} in Keystone", made.id);
-        self.context.events.normal(self.tenant, "Create", "UserCreated", note).await;
+        self.context
+            .events
+            .normal(self.tenant, "Create", "UserCreated", note)
+            .await;
         Ok(made.id)
     }
 
     /// Keystone knows the password now: it is not set again, so that the user may change it there.
     async fn remember_applied(&self) -> Result<(), Stop> {
-        let Some(wanted) = self.valid.password.as_ref() else { return Ok(()) };
+        let Some(wanted) = self.valid.password.as_ref() else {
+            return Ok(());
+        };
         let created = self.plan.user == UserStep::Create;
         if wanted.applied && !created {
             return Ok(());
         }
         let elsewhere = self.tenant.spec.password_secret_ref.is_some();
         let kept: Option<&SecretString> = (!elsewhere).then_some(&wanted.password);
-        Ok(self.keep(&password::secret(self.tenant, kept, Some(&wanted.digest))).await?)
+        Ok(self
+            .keep(&password::secret(self.tenant, kept, Some(&wanted.digest)))
+            .await?)
     }
 
     /// Only our own roles, and OpenStack's of the tenant's own user, are ever given or taken.
@@ -89,9 +101,17 @@ impl Work<'_> {
         roles: &BTreeMap<String, RoleId>,
     ) -> Result<(), Stop> {
         let revoked = join_all(
-            self.plan.revocations.iter().map(|held| self.keystone.revoke_role(project, &held.actor, &held.role)),
+            self.plan
+                .revocations
+                .iter()
+                .map(|held| self.keystone.revoke_role(project, &held.actor, &held.role)),
         );
-        let granted = join_all(self.plan.grants.iter().map(|grant| self.grant(project, user, grant, roles)));
+        let granted = join_all(
+            self.plan
+                .grants
+                .iter()
+                .map(|grant| self.grant(project, user, grant, roles)),
+        );
         let (revoked, granted) = tokio::join!(revoked, granted);
         revoked.into_iter().collect::<Result<Vec<()>, _>>()?;
         granted.into_iter().collect::<Result<Vec<()>, _>>()?;
@@ -109,7 +129,11 @@ impl Work<'_> {
             Grantee::TenantUser => Actor::User(user.clone()),
             Grantee::Member(actor) => actor.clone(),
         };
-        match self.keystone.grant_role(project, &actor, role(roles, grant.role)?).await {
+        match self
+            .keystone
+            .grant_role(project, &actor, role(roles, grant.role)?)
+            .await
+        {
             Err(error) if error.is_not_found() && matches!(grant.to, Grantee::Member(_)) => {
                 let (kind, id) = match &actor {
                     Actor::User(id) => ("user", id.as_str()),

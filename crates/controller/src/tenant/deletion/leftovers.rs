@@ -34,7 +34,10 @@ pub(super) async fn remove(session: &Session, project: &ProjectId) -> Result<(),
         session.delete_network(&network.id).await?;
     }
     // Asking for the groups of a project makes its `default` group, so this list is the last one.
-    for group in session.list_security_groups(project, &SecurityGroupFilter::default()).await? {
+    for group in session
+        .list_security_groups(project, &SecurityGroupFilter::default())
+        .await?
+    {
         session.delete_security_group(&group.id).await?;
     }
     session.delete_quota(project).await

@@ -5,7 +5,6 @@ use stackube_api::Tenant;
 use stackube_openstack::id::{ProjectId, UserId};
 use stackube_openstack::identity::{Actor, RoleAssignment, User};
 
-
 use crate::context::Identity;
 use crate::tenant::dereference::Identity as Found;
 use crate::tenant::marks;
@@ -34,9 +33,15 @@ pub(in crate::tenant) fn plan(tenant: &Tenant, found: &Found, identity: &Identit
             && project.id != identity.project
             && (is_known(tenant, &project.id) || marks::is_project_of(project, &identity.cluster, &uid))
     });
-    let adopted = found.project.as_ref().filter(|project| tenant.spec.tenant_id.is_some() && is_known(tenant, &project.id));
+    let adopted = found
+        .project
+        .as_ref()
+        .filter(|project| tenant.spec.tenant_id.is_some() && is_known(tenant, &project.id));
     if let Some(project) = adopted {
-        let given = found.assignments.iter().filter(|held| direct(held) && is_ours(held, tenant, found, identity));
+        let given = found
+            .assignments
+            .iter()
+            .filter(|held| direct(held) && is_ours(held, tenant, found, identity));
         steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
     }
     steps.extend(our_user(tenant, found, identity).map(|user| Removal::User(user.id.clone())));
@@ -64,7 +69,9 @@ fn our_user<'a>(tenant: &Tenant, found: &'a Found, identity: &Identity) -> Optio
 
 /// In an adopted project: our own roles of anybody, and `member` of the service user. The tenant's user goes as a whole.
 fn is_ours(held: &RoleAssignment, tenant: &Tenant, found: &Found, identity: &Identity) -> bool {
-    let Some((name, _)) = found.roles.iter().find(|(_, id)| **id == held.role) else { return false };
+    let Some((name, _)) = found.roles.iter().find(|(_, id)| **id == held.role) else {
+        return false;
+    };
     let tenant_user = our_user(tenant, found, identity).is_some_and(|user| held.actor == Actor::User(user.id.clone()));
     let service = held.actor == Actor::User(identity.user.clone());
     !tenant_user && (OWN_ROLES.contains(&name.as_str()) || (service && name == MEMBER))

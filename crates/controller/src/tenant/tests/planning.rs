@@ -15,10 +15,21 @@ fn grants(plan: &Plan) -> BTreeSet<(String, &'static str)> {
 
 /// Everything as a finished reconcile leaves it.
 fn complete(tenant: &Tenant) -> Observed {
-    let first = planned(&Tenant { status: None, ..tenant.clone() }, &nothing());
-    let NamespaceStep::Create(namespace) = first.namespace else { panic!("{:?}", first.namespace) };
+    let first = planned(
+        &Tenant {
+            status: None,
+            ..tenant.clone()
+        },
+        &nothing(),
+    );
+    let NamespaceStep::Create(namespace) = first.namespace else {
+        panic!("{:?}", first.namespace)
+    };
     let wanted = password::wanted(tenant, None, &password::Kept::default()).unwrap();
-    let kept = password::Kept { password: Some(wanted.password), applied: Some(wanted.digest) };
+    let kept = password::Kept {
+        password: Some(wanted.password),
+        applied: Some(wanted.digest),
+    };
     let quota = json!({
         "network": 100, "subnet": 100, "port": 500, "router": 10, "floatingip": 10, "security_group": 50,
         "security_group_rule": 500, "rbac_policy": 0,
@@ -26,7 +37,10 @@ fn complete(tenant: &Tenant) -> Observed {
     Observed {
         project: Some(our_project()),
         user: Some(our_user()),
-        assignments: vec![held(by_user("u1"), "stackube-admin"), held(by_user("service-user"), "member")],
+        assignments: vec![
+            held(by_user("u1"), "stackube-admin"),
+            held(by_user("service-user"), "member"),
+        ],
         quota: Some(serde_json::from_value(quota).unwrap()),
         kept,
         namespace: Some(*namespace),
@@ -42,10 +56,19 @@ fn a_new_tenant_gets_everything() {
     observed.roles.retain(|name, _| !name.starts_with("stackube-"));
     let plan = planned(&tenant, &observed);
     assert_eq!(plan.roles, ["stackube-admin", "stackube-edit", "stackube-view"]);
-    let Step::Create(project) = &plan.project else { panic!("{:?}", plan.project) };
-    assert_eq!((project.name.as_str(), project.tags.clone()), ("test", marks::project_tags(CLUSTER, UID)));
+    let Step::Create(project) = &plan.project else {
+        panic!("{:?}", plan.project)
+    };
+    assert_eq!(
+        (project.name.as_str(), project.tags.clone()),
+        ("test", marks::project_tags(CLUSTER, UID))
+    );
     assert!(plan.join_project && plan.user == UserStep::Create);
-    let expected = [("tenant", "stackube-admin"), ("user u5", "stackube-edit"), ("group g5", "stackube-view")];
+    let expected = [
+        ("tenant", "stackube-admin"),
+        ("user u5", "stackube-edit"),
+        ("group g5", "stackube-view"),
+    ];
     assert_eq!(grants(&plan), expected.map(|(who, role)| (who.to_owned(), role)).into());
     assert_eq!(plan.quota.as_ref().and_then(|quota| quota.rbac_policy), Some(0));
     assert!(plan.network.is_some() && plan.revocations.is_empty());
@@ -53,11 +76,14 @@ fn a_new_tenant_gets_everything() {
 
 #[test]
 fn the_namespace_is_born_with_all_that_decides_about_it() {
-    let NamespaceStep::Create(namespace) = planned(&tenant(json!({})), &nothing()).namespace else { panic!() };
+    let NamespaceStep::Create(namespace) = planned(&tenant(json!({})), &nothing()).namespace else {
+        panic!()
+    };
     assert_eq!(namespace.labels()[TENANT_LABEL], "test");
     assert_eq!(namespace.labels()["pod-security.kubernetes.io/enforce"], "baseline");
     assert_eq!(namespace.annotations()[TENANT_UID_ANNOTATION], UID);
-    let NamespaceStep::Create(strict) = planned(&tenant(json!({"podSecurity": "restricted"})), &nothing()).namespace else {
+    let NamespaceStep::Create(strict) = planned(&tenant(json!({"podSecurity": "restricted"})), &nothing()).namespace
+    else {
         panic!()
     };
     assert_eq!(strict.labels()["pod-security.kubernetes.io/enforce"], "restricted");
@@ -81,7 +107,14 @@ fn a_changed_password_and_a_disabled_user_are_mended() {
     observed.user.as_mut().unwrap().enabled = false;
     let changed = with_status(tenant(json!({"password": "other"})), "p1", "u1");
     let id = UserId::new("u1").unwrap();
-    assert_eq!(planned(&changed, &observed).user, UserStep::Change { id, password: true, enable: true });
+    assert_eq!(
+        planned(&changed, &observed).user,
+        UserStep::Change {
+            id,
+            password: true,
+            enable: true
+        }
+    );
 }
 
 #[test]
@@ -93,12 +126,22 @@ fn members_are_authoritative_but_only_for_our_own_roles() {
         held(old_member.clone(), "stackube-edit"),
         held(changed.clone(), "stackube-admin"),
         held(stranger, "member"),
-        RoleAssignment { inherited: true, ..held(old_member.clone(), "stackube-view") },
+        RoleAssignment {
+            inherited: true,
+            ..held(old_member.clone(), "stackube-view")
+        },
     ]);
     let plan = planned(&tenant, &observed);
     assert_eq!(grants(&plan), [("user u5".to_owned(), "stackube-view")].into());
-    let taken: Vec<_> = plan.revocations.iter().map(|held| (held.actor.clone(), held.role.as_str())).collect();
-    assert_eq!(taken, [(old_member, "role-stackube-edit"), (changed, "role-stackube-admin")]);
+    let taken: Vec<_> = plan
+        .revocations
+        .iter()
+        .map(|held| (held.actor.clone(), held.role.as_str()))
+        .collect();
+    assert_eq!(
+        taken,
+        [(old_member, "role-stackube-edit"), (changed, "role-stackube-admin")]
+    );
 }
 
 #[rstest]
@@ -113,10 +156,18 @@ fn openstack_access_is_what_the_tenant_says(
 ) {
     let tenant = with_status(tenant(json!({"openstackAccess": access})), "p1", "u1");
     let mut observed = complete(&tenant);
-    observed.assignments.extend(has.iter().map(|role| held(by_user("u1"), role)));
+    observed
+        .assignments
+        .extend(has.iter().map(|role| held(by_user("u1"), role)));
     let plan = planned(&tenant, &observed);
     assert_eq!(plan.grants.iter().map(|grant| grant.role).collect::<Vec<_>>(), gets);
-    assert_eq!(plan.revocations.iter().map(|held| held.role.as_str()).collect::<Vec<_>>(), loses);
+    assert_eq!(
+        plan.revocations
+            .iter()
+            .map(|held| held.role.as_str())
+            .collect::<Vec<_>>(),
+        loses
+    );
 }
 
 #[test]
@@ -125,7 +176,10 @@ fn no_role_of_the_cloud_is_ever_granted() {
         for role in ["admin", "edit", "view"] {
             let spec = json!({"openstackAccess": access, "members": [{"user": "u5", "role": role}]});
             let plan = planned(&tenant(spec), &nothing());
-            assert!(plan.grants.iter().all(|grant| !FORBIDDEN_ROLES.contains(&grant.role)), "{plan:?}");
+            assert!(
+                plan.grants.iter().all(|grant| !FORBIDDEN_ROLES.contains(&grant.role)),
+                "{plan:?}"
+            );
         }
     }
 }
@@ -133,7 +187,10 @@ fn no_role_of_the_cloud_is_ever_granted() {
 #[test]
 fn the_quota_of_an_adopted_project_stays() {
     let adopting = tenant(json!({"tenantID": "p1"}));
-    let observed = Observed { project: Some(project("p1", &[])), ..nothing() };
+    let observed = Observed {
+        project: Some(project("p1", &[])),
+        ..nothing()
+    };
     assert!(planned(&adopting, &observed).quota.is_none());
 }
 
@@ -144,7 +201,10 @@ fn a_changed_quota_is_set() {
     let plan = planned(&changed, &complete(&with_status(tenant(json!({})), "p1", "u1")));
     assert_eq!(plan.quota.and_then(|quota| quota.port), Some(20));
     let hard = plan.limits.0.spec.and_then(|spec| spec.hard).unwrap();
-    assert_eq!((hard["pods"].0.as_str(), hard["services.nodeports"].0.as_str()), ("7", "0"));
+    assert_eq!(
+        (hard["pods"].0.as_str(), hard["services.nodeports"].0.as_str()),
+        ("7", "0")
+    );
 }
 
 #[test]
@@ -152,13 +212,19 @@ fn the_limits_of_a_container_fit_under_every_quota_that_counts_them() {
     let (quota, range) = planned(&tenant(json!({})), &nothing()).limits;
     let hard = quota.spec.and_then(|spec| spec.hard).unwrap();
     let item = range.spec.unwrap().limits.remove(0);
-    for (resource, kind) in hard.keys().filter_map(|key| key.split_once('.').map(|(kind, resource)| (resource, kind))) {
+    for (resource, kind) in hard
+        .keys()
+        .filter_map(|key| key.split_once('.').map(|(kind, resource)| (resource, kind)))
+    {
         let has = match kind {
             "requests" if resource != "storage" => item.default_request.as_ref().unwrap().contains_key(resource),
             "limits" => item.default.as_ref().unwrap().contains_key(resource),
             _ => true,
         };
-        assert!(has, "a plain `kubectl run` would be refused: {kind}.{resource} is limited, but has no default");
+        assert!(
+            has,
+            "a plain `kubectl run` would be refused: {kind}.{resource} is limited, but has no default"
+        );
     }
 }
 
@@ -166,8 +232,13 @@ fn the_limits_of_a_container_fit_under_every_quota_that_counts_them() {
 fn a_namespace_that_is_handed_over_is_taken_on_the_version_that_was_read() {
     let mut offered = namespace(json!({"team": "a"}), json!({ADOPT_ANNOTATION: "test"}));
     offered.metadata.resource_version = Some("42".into());
-    let observed = Observed { namespace: Some(offered), ..nothing() };
-    let NamespaceStep::Adopt(change) = planned(&tenant(json!({})), &observed).namespace else { panic!() };
+    let observed = Observed {
+        namespace: Some(offered),
+        ..nothing()
+    };
+    let NamespaceStep::Adopt(change) = planned(&tenant(json!({})), &observed).namespace else {
+        panic!()
+    };
     assert_eq!(change["metadata"]["resourceVersion"], "42");
     assert_eq!(change["metadata"]["labels"][TENANT_LABEL], "test");
     assert_eq!(change["metadata"]["annotations"][TENANT_UID_ANNOTATION], UID);

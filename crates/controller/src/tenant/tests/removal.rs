@@ -3,7 +3,14 @@ use crate::tenant::deletion::plan::{Removal, plan as removal};
 use crate::tenant::dereference::Identity as Found;
 
 fn found(project: Option<Project>, user: Option<User>, assignments: Vec<RoleAssignment>) -> Found {
-    Found { domain: None, roles: roles(), project, assignments, quota: None, user }
+    Found {
+        domain: None,
+        roles: roles(),
+        project,
+        assignments,
+        quota: None,
+        user,
+    }
 }
 
 fn id(text: &str) -> ProjectId {
@@ -13,14 +20,29 @@ fn id(text: &str) -> ProjectId {
 #[test]
 fn everything_of_ours_goes_in_order() {
     let tenant = with_status(tenant(json!({})), "p1", "u1");
-    let steps = removal(&tenant, &found(Some(our_project()), Some(our_user()), vec![]), &identity());
+    let steps = removal(
+        &tenant,
+        &found(Some(our_project()), Some(our_user()), vec![]),
+        &identity(),
+    );
     let user = UserId::new("u1").unwrap();
-    assert_eq!(steps, [Removal::User(user), Removal::Leftovers(id("p1")), Removal::Project(id("p1"))]);
+    assert_eq!(
+        steps,
+        [
+            Removal::User(user),
+            Removal::Leftovers(id("p1")),
+            Removal::Project(id("p1"))
+        ]
+    );
 }
 
 #[test]
 fn what_was_made_before_a_crash_goes_although_the_status_does_not_know_it() {
-    let steps = removal(&tenant(json!({})), &found(Some(our_project()), Some(our_user()), vec![]), &identity());
+    let steps = removal(
+        &tenant(json!({})),
+        &found(Some(our_project()), Some(our_user()), vec![]),
+        &identity(),
+    );
     assert_eq!(steps.len(), 3, "{steps:?}");
 }
 
@@ -36,13 +58,21 @@ fn nothing_of_others_goes() {
     let theirs = found(Some(project("p7", &[])), Some(user("u7", "somebody")), vec![]);
     assert_eq!(removal(&refused, &theirs, &identity()), []);
     let refused = tenant(json!({"tenantID": "p7"}));
-    assert_eq!(removal(&refused, &theirs, &identity()), [], "an adoption that was refused took nothing");
+    assert_eq!(
+        removal(&refused, &theirs, &identity()),
+        [],
+        "an adoption that was refused took nothing"
+    );
 }
 
 #[test]
 fn the_service_itself_never_goes() {
     let broken = with_status(tenant(json!({})), "service-project", "service-user");
-    let own = found(Some(project("service-project", &[])), Some(user("service-user", "")), vec![]);
+    let own = found(
+        Some(project("service-project", &[])),
+        Some(user("service-user", "")),
+        vec![],
+    );
     assert_eq!(removal(&broken, &own, &identity()), []);
 }
 
@@ -58,7 +88,11 @@ fn an_adopted_project_stays_without_our_roles() {
         held(by_user("u6"), "member"),
         held(by_user("u6"), "reader"),
     ];
-    let steps = removal(&tenant, &found(Some(project("p1", &[])), Some(our_user()), assignments), &identity());
+    let steps = removal(
+        &tenant,
+        &found(Some(project("p1", &[])), Some(our_user()), assignments),
+        &identity(),
+    );
     let user = Removal::User(UserId::new("u1").unwrap());
     let revoke = |held| Removal::Revoke(id("p1"), held);
     assert_eq!(steps, [revoke(member), revoke(service), user, Removal::Leave(id("p1"))]);

@@ -3,7 +3,11 @@ use super::*;
 fn refused(result: Result<Valid, Refusal>, reason: &str, words: &str) {
     let refusal = result.unwrap_err();
     assert_eq!(refusal.reason, reason, "{}", refusal.message);
-    assert!(refusal.message.contains(words), "{:?} does not contain {words:?}", refusal.message);
+    assert!(
+        refusal.message.contains(words),
+        "{:?} does not contain {words:?}",
+        refusal.message
+    );
 }
 
 #[test]
@@ -36,48 +40,86 @@ fn bad_input_is_refused_with_what_to_do(#[case] spec: Value, #[case] reason: &st
 
 #[test]
 fn a_domain_that_does_not_exist_is_refused() {
-    let observed = Observed { domain: None, ..nothing() };
-    refused(check(&tenant(json!({"domain": "nowhere"})), &observed), "DomainNotFound", "nowhere");
+    let observed = Observed {
+        domain: None,
+        ..nothing()
+    };
+    refused(
+        check(&tenant(json!({"domain": "nowhere"})), &observed),
+        "DomainNotFound",
+        "nowhere",
+    );
 }
 
 #[test]
 fn an_existing_project_of_that_name_is_not_taken() {
-    let observed = Observed { project: Some(project("p7", &[])), ..nothing() };
+    let observed = Observed {
+        project: Some(project("p7", &[])),
+        ..nothing()
+    };
     refused(check(&tenant(json!({})), &observed), "ProjectExists", "spec.tenantID");
     let other_owner = project("p7", &marks::project_tags(CLUSTER, "another-uid"));
-    let observed = Observed { project: Some(other_owner), ..nothing() };
+    let observed = Observed {
+        project: Some(other_owner),
+        ..nothing()
+    };
     refused(check(&tenant(json!({})), &observed), "ProjectExists", "p7");
     let other_cluster = project("p7", &marks::project_tags("another-cluster", UID));
-    let observed = Observed { project: Some(other_cluster), ..nothing() };
+    let observed = Observed {
+        project: Some(other_cluster),
+        ..nothing()
+    };
     refused(check(&tenant(json!({})), &observed), "ProjectExists", "p7");
 }
 
 #[test]
 fn a_project_that_was_made_before_a_crash_is_found_again() {
-    let observed = Observed { project: Some(our_project()), ..nothing() };
+    let observed = Observed {
+        project: Some(our_project()),
+        ..nothing()
+    };
     assert!(check(&tenant(json!({})), &observed).is_ok());
 }
 
 #[test]
 fn a_project_that_was_deleted_outside_is_not_silently_replaced() {
-    refused(check(&with_status(tenant(json!({})), "p1", "u1"), &nothing()), "ProjectGone", "delete the Tenant");
+    refused(
+        check(&with_status(tenant(json!({})), "p1", "u1"), &nothing()),
+        "ProjectGone",
+        "delete the Tenant",
+    );
 }
 
 #[test]
 fn an_existing_user_is_never_taken_over() {
-    let observed = Observed { user: Some(user("u7", "somebody")), ..nothing() };
+    let observed = Observed {
+        user: Some(user("u7", "somebody")),
+        ..nothing()
+    };
     refused(check(&tenant(json!({})), &observed), "UserExists", "spec.members");
     let of_another_tenant = marks::user_description(CLUSTER, "other", "another-uid");
-    let observed = Observed { user: Some(user("u7", &of_another_tenant)), ..nothing() };
+    let observed = Observed {
+        user: Some(user("u7", &of_another_tenant)),
+        ..nothing()
+    };
     refused(check(&tenant(json!({})), &observed), "UserExists", "u7");
-    let observed = Observed { user: Some(our_user()), ..nothing() };
+    let observed = Observed {
+        user: Some(our_user()),
+        ..nothing()
+    };
     assert!(check(&tenant(json!({})), &observed).is_ok());
 }
 
 fn adopting(change: impl FnOnce(&mut Project)) -> (Tenant, Observed) {
     let mut existing = project("p1", &[]);
     change(&mut existing);
-    (tenant(json!({"tenantID": existing.id})), Observed { project: Some(existing), ..nothing() })
+    (
+        tenant(json!({"tenantID": existing.id})),
+        Observed {
+            project: Some(existing),
+            ..nothing()
+        },
+    )
 }
 
 #[test]
@@ -97,7 +139,11 @@ fn an_adopted_project_must_be_a_tenants() {
     let (tenant, observed) = adopting(|project| project.enabled = false);
     refused(check(&tenant, &observed), "ProjectDisabled", "enable it");
     let (tenant, observed) = adopting(|_| {});
-    refused(check_used(&tenant, &observed, Some("first")), "ProjectInUse", "Tenant first");
+    refused(
+        check_used(&tenant, &observed, Some("first")),
+        "ProjectInUse",
+        "Tenant first",
+    );
 }
 
 #[rstest]
@@ -108,7 +154,10 @@ fn a_project_of_a_service_or_operator_is_not_adopted(#[case] role: &str) {
     observed.assignments = vec![held(by_user("neutron"), role)];
     refused(check(&tenant, &observed), "ProjectReserved", role);
     let running = with_status(tenant, "p1", "u1");
-    assert!(check(&running, &observed).is_ok(), "later it is the operators' business");
+    assert!(
+        check(&running, &observed).is_ok(),
+        "later it is the operators' business"
+    );
 }
 
 #[rstest]
@@ -139,6 +188,13 @@ fn whose_a_namespace_is(
     #[case] has_pods: bool,
     #[case] reason: Option<&str>,
 ) {
-    let observed = Observed { namespace: Some(namespace(labels, annotations)), has_pods, ..nothing() };
-    assert_eq!(check(&tenant(json!({})), &observed).err().map(|refusal| refusal.reason), reason);
+    let observed = Observed {
+        namespace: Some(namespace(labels, annotations)),
+        has_pods,
+        ..nothing()
+    };
+    assert_eq!(
+        check(&tenant(json!({})), &observed).err().map(|refusal| refusal.reason),
+        reason
+    );
 }
