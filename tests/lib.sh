@@ -17,7 +17,7 @@ stage() {
   if [ "$status" -ne 0 ] && ! grep -qE '^test result: FAILED|^not ok |^FAILED ' "$RESULTS/$name.log"; then
     echo "not ok - $name: exit status $status" | tee -a "$RESULTS/$name.log"
   fi
-  say "== $name: $([ "$status" -eq 0 ] && echo done || echo "FAILED (exit status $status)")"
+  say "== $name ended with status $status"
   return "$status"
 }
 

@@ -1,15 +1,17 @@
 #!/usr/bin/env bash
 # Formatting, clippy and shellcheck, as TAP.
 set -uo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/.." || exit 1
 failed=0
 check() {
   local name=$1; shift
   if "$@"; then echo "ok - $name"; else echo "not ok - $name"; failed=1; fi
 }
 
-scripts() { git ls-files -co --exclude-standard | xargs -r grep -lE '^#!/usr/bin/env bash|^# shellcheck shell=bash' --; }
+# The devbox's own, whose parts are sourced together, are checked as a whole by devbox/lint.sh.
+scripts() { git ls-files -co --exclude-standard | grep -v '^devbox/' | xargs -r grep -lE '^#!/usr/bin/env bash|^# shellcheck shell=bash' --; }
 
+# shellcheck disable=SC2317 # called by check
 bundle_is_current() { diff -u deployment/stackube.yaml <(deployment/bundle.sh); }
 
 command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
@@ -19,5 +21,6 @@ check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
 check "clippy (live tests)" cargo clippy -p stackube-openstack --test live --quiet -- -D warnings
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
+check "shellcheck (devbox)" devbox/lint.sh
 check "deployment/stackube.yaml is current (make generate)" bundle_is_current
 exit "$failed"

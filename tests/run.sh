@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # `make test`: every stage in turn, each failure counted, everything taken down at the end. Exit status 0 only when nothing failed.
 set -uo pipefail
+# shellcheck source=tests/lib.sh
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT" || exit 1
 rm -rf "$RESULTS"

@@ -73,7 +73,10 @@ pub struct ReservedRange {
 impl ReservedRange {
     /// Reserves `range` for `purpose`.
     pub fn new(range: Ipv4Net, purpose: impl Into<String>) -> Self {
-        Self { range, purpose: purpose.into() }
+        Self {
+            range,
+            purpose: purpose.into(),
+        }
     }
 
     /// Ranges that no IPv4 host may have, whatever the configuration: this network, loopback, link-local (Stackube's
@@ -104,7 +107,10 @@ pub struct AddressRules {
 
 impl Default for AddressRules {
     fn default() -> Self {
-        Self { longest_prefix: 24, reserved: ReservedRange::always() }
+        Self {
+            longest_prefix: 24,
+            reserved: ReservedRange::always(),
+        }
     }
 }
 
@@ -123,16 +129,26 @@ impl Subnet {
     pub fn new(cidr: &str, gateway: Option<&str>, rules: &AddressRules) -> Result<Self, AddressError> {
         let range: Ipv4Net = cidr.parse().map_err(|_| AddressError::BadCidr(cidr.to_owned()))?;
         if range != range.trunc() {
-            return Err(AddressError::HostBits { cidr: range, network: range.trunc() });
+            return Err(AddressError::HostBits {
+                cidr: range,
+                network: range.trunc(),
+            });
         }
         if range.prefix_len() < 8 {
             return Err(AddressError::TooLarge(range));
         }
         if range.prefix_len() > rules.longest_prefix {
-            return Err(AddressError::TooSmall { cidr: range, longest: rules.longest_prefix });
+            return Err(AddressError::TooSmall {
+                cidr: range,
+                longest: rules.longest_prefix,
+            });
         }
         if let Some(hit) = rules.reserved.iter().find(|r| overlap(r.range, range)) {
-            return Err(AddressError::Reserved { cidr: range, reserved: hit.range, purpose: hit.purpose.clone() });
+            return Err(AddressError::Reserved {
+                cidr: range,
+                reserved: hit.range,
+                purpose: hit.purpose.clone(),
+            });
         }
         let gateway = match gateway {
             None => Ipv4Addr::from(u32::from(range.network()).saturating_add(1)),
@@ -185,7 +201,9 @@ mod tests {
 
     fn rules() -> AddressRules {
         let mut rules = AddressRules::default();
-        rules.reserved.push(ReservedRange::new("10.96.0.0/12".parse().unwrap(), "service addresses"));
+        rules
+            .reserved
+            .push(ReservedRange::new("10.96.0.0/12".parse().unwrap(), "service addresses"));
         rules
     }
 
@@ -240,7 +258,10 @@ mod tests {
 
     #[test]
     fn every_host_is_found_before_the_range_counts_as_full() {
-        let relaxed = AddressRules { longest_prefix: 28, reserved: vec![] };
+        let relaxed = AddressRules {
+            longest_prefix: 28,
+            reserved: vec![],
+        };
         let subnet = Subnet::new("10.0.0.16/28", None, &relaxed).unwrap();
         let mut taken = HashSet::new();
         while let Some(address) = subnet.choose(u32::MAX, |a| taken.contains(&a)) {

@@ -35,12 +35,22 @@ pub struct Wanted {
 impl Wanted {
     /// A condition that holds.
     pub fn met(type_: &'static str, reason: &'static str) -> Self {
-        Self { type_, status: Some(true), reason, message: String::new() }
+        Self {
+            type_,
+            status: Some(true),
+            reason,
+            message: String::new(),
+        }
     }
 
     /// A condition that does not hold, with the reason for people.
     pub fn unmet(type_: &'static str, reason: &'static str, message: impl Into<String>) -> Self {
-        Self { type_, status: Some(false), reason, message: message.into() }
+        Self {
+            type_,
+            status: Some(false),
+            reason,
+            message: message.into(),
+        }
     }
 
     fn status_text(&self) -> &'static str {
@@ -57,8 +67,10 @@ pub fn merge(current: &[Condition], wanted: &[Wanted], generation: Option<i64>, 
     let mut merged = current.to_vec();
     for want in wanted {
         let old = merged.iter().position(|c| c.type_ == want.type_);
-        let unchanged_since =
-            old.map(|i| &merged[i]).filter(|c| c.status == want.status_text()).map(|c| c.last_transition_time.clone());
+        let unchanged_since = old
+            .map(|i| &merged[i])
+            .filter(|c| c.status == want.status_text())
+            .map(|c| c.last_transition_time.clone());
         let condition = Condition {
             type_: want.type_.into(),
             status: want.status_text().into(),
@@ -90,13 +102,19 @@ mod tests {
 
     #[test]
     fn transition_time_moves_only_with_the_status() {
-        let (t1, t2, t3) =
-            (time("2026-01-01T00:00:00Z"), time("2026-01-02T00:00:00Z"), time("2026-01-03T00:00:00Z"));
+        let (t1, t2, t3) = (
+            time("2026-01-01T00:00:00Z"),
+            time("2026-01-02T00:00:00Z"),
+            time("2026-01-03T00:00:00Z"),
+        );
         let first = merge(&[], &[Wanted::unmet(READY, "Waiting", "a")], Some(1), &t1);
         let second = merge(&first, &[Wanted::unmet(READY, "StillWaiting", "b")], Some(2), &t2);
         assert_eq!(second.len(), 1);
         assert_eq!(second[0].last_transition_time, t1);
-        assert_eq!((second[0].reason.as_str(), second[0].observed_generation), ("StillWaiting", Some(2)));
+        assert_eq!(
+            (second[0].reason.as_str(), second[0].observed_generation),
+            ("StillWaiting", Some(2))
+        );
         let third = merge(&second, &[Wanted::met(READY, "Done")], Some(2), &t3);
         assert_eq!(third[0].last_transition_time, t3);
         assert!(is_true(&third, READY));

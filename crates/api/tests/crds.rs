@@ -7,23 +7,37 @@ use kube::CustomResourceExt;
 use stackube_api::{Network, Port, Tenant};
 
 fn path(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deployment/crds").join(format!("{name}.yaml"))
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../../deployment/crds")
+        .join(format!("{name}.yaml"))
 }
 
 fn crds() -> [(&'static str, CustomResourceDefinition); 3] {
-    [("networks", Network::crd()), ("ports", Port::crd()), ("tenants", Tenant::crd())]
+    [
+        ("networks", Network::crd()),
+        ("ports", Port::crd()),
+        ("tenants", Tenant::crd()),
+    ]
 }
 
 #[test]
 fn manifests_are_up_to_date() {
     for (name, crd) in crds() {
-        let wanted = format!("# Generated from crates/api by `make generate`.\n{}", serde_saphyr::to_string(&crd).unwrap());
+        let wanted = format!(
+            "# Generated from crates/api by `make generate`.\n{}",
+            serde_saphyr::to_string(&crd).unwrap()
+        );
         if env::var_os("STACKUBE_GENERATE").is_some() {
             fs::create_dir_all(path(name).parent().unwrap()).unwrap();
             fs::write(path(name), &wanted).unwrap();
         }
         let found = fs::read_to_string(path(name)).unwrap_or_default();
-        assert_eq!(found, wanted, "{} is out of date: run `make generate`", path(name).display());
+        assert_eq!(
+            found,
+            wanted,
+            "{} is out of date: run `make generate`",
+            path(name).display()
+        );
     }
 }
 
@@ -33,8 +47,15 @@ fn every_field_has_a_description() {
         let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();
         let mut missing = vec![];
         undescribed(&schema["openAPIV3Schema"]["properties"]["spec"], "spec", &mut missing);
-        undescribed(&schema["openAPIV3Schema"]["properties"]["status"], "status", &mut missing);
-        assert!(missing.is_empty(), "{name}: no text for `kubectl explain` at {missing:?}");
+        undescribed(
+            &schema["openAPIV3Schema"]["properties"]["status"],
+            "status",
+            &mut missing,
+        );
+        assert!(
+            missing.is_empty(),
+            "{name}: no text for `kubectl explain` at {missing:?}"
+        );
     }
 }
 

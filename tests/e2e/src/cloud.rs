@@ -26,11 +26,15 @@ pub fn cloud(clouds: &Path, name: &str) -> Cloud {
 /// With the list of what is left.
 pub async fn assert_nothing_left(devbox: &Devbox, project: &ProjectId) {
     // A Tenant is gone only after its project; nothing runs on after it, so this is soon true or never.
-    wait::until(&format!("nothing left of project {project}"), Duration::from_secs(5), || async {
-        let left = leftovers(&devbox.cloud.service(), project).await?;
-        ensure!(left.is_empty(), "{left:#?}");
-        Ok::<_, anyhow::Error>(())
-    })
+    wait::until(
+        &format!("nothing left of project {project}"),
+        Duration::from_secs(5),
+        || async {
+            let left = leftovers(&devbox.cloud.service(), project).await?;
+            ensure!(left.is_empty(), "{left:#?}");
+            Ok::<_, anyhow::Error>(())
+        },
+    )
     .await;
 }
 
@@ -71,12 +75,18 @@ pub async fn network_leftovers(session: &Session, project: &ProjectId) -> Result
     for port in session.list_ports(project, &PortFilter::default()).await? {
         left.push(format!("port {} of {}", port.id, port.device_owner));
     }
-    for group in session.list_security_groups_all_projects(&SecurityGroupFilter::default()).await? {
+    for group in session
+        .list_security_groups_all_projects(&SecurityGroupFilter::default())
+        .await?
+    {
         if group.project_id.as_ref() == Some(project) {
             left.push(format!("security group {}", group.name));
         }
     }
-    let (quota, default) = (session.get_quota(project).await?, session.get_default_quota(project).await?);
+    let (quota, default) = (
+        session.get_quota(project).await?,
+        session.get_default_quota(project).await?,
+    );
     if quota != default {
         left.push(format!("quota {quota:?}"));
     }

@@ -26,15 +26,22 @@ impl Devbox {
     pub async fn connect() -> Self {
         // Two calls are fine: the second finds the provider in place.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let state = std::env::var_os("STACKUBE_DEVBOX")
-            .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.devbox"), PathBuf::from);
+        let state = std::env::var_os("STACKUBE_DEVBOX").map_or_else(
+            || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../.devbox"),
+            PathBuf::from,
+        );
         let state = state.canonicalize().expect("no devbox is running: run `make devbox`");
-        let kubeconfig = Kubeconfig::read_from(state.join("kubeconfig")).expect("no devbox is running: run `make devbox`");
+        let kubeconfig =
+            Kubeconfig::read_from(state.join("kubeconfig")).expect("no devbox is running: run `make devbox`");
         let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
             .await
             .expect(".devbox/kubeconfig should be usable");
         let kube = Client::try_from(config).expect(".devbox/kubeconfig should be usable");
-        Self { kube, cloud: crate::cloud::cloud(&state.join("clouds.yaml"), "devbox"), state }
+        Self {
+            kube,
+            cloud: crate::cloud::cloud(&state.join("clouds.yaml"), "devbox"),
+            state,
+        }
     }
 
     /// `.devbox/clouds.yaml`.
@@ -47,8 +54,13 @@ impl Devbox {
     /// # Errors
     /// What kubectl printed on standard error.
     pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<String> {
-        run(Command::new(self.state.join("bin/kubectl")).args(arguments).env("KUBECONFIG", self.state.join("kubeconfig")), stdin)
-            .await
+        run(
+            Command::new(self.state.join("bin/kubectl"))
+                .args(arguments)
+                .env("KUBECONFIG", self.state.join("kubeconfig")),
+            stdin,
+        )
+        .await
     }
 
     /// Logs in to Keystone as a user of a project, both of domain Default.
@@ -59,9 +71,15 @@ impl Devbox {
         let admin = CloudConfig::from_clouds_yaml(self.state.join("clouds.yaml"), "devbox")?;
         let domain = || DomainRef::Name("Default".into());
         let credentials = Credentials::Password {
-            user: UserRef::Name { name: user.into(), domain: domain() },
+            user: UserRef::Name {
+                name: user.into(),
+                domain: domain(),
+            },
             password: password.into(),
-            project: ProjectRef::Name { name: project.into(), domain: domain() },
+            project: ProjectRef::Name {
+                name: project.into(),
+                domain: domain(),
+            },
         };
         let mut config = CloudConfig::new(admin.auth_url, credentials);
         config.region = admin.region;

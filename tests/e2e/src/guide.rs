@@ -38,7 +38,10 @@ pub enum Mismatch {
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Status { expected, actual: Some(actual) } => write!(f, "exit status {actual}, expected {expected}"),
+            Self::Status {
+                expected,
+                actual: Some(actual),
+            } => write!(f, "exit status {actual}, expected {expected}"),
             Self::Status { expected, actual: None } => write!(f, "ended by force, expected exit status {expected}"),
             Self::Output(expected) => write!(f, "expected this output:\n{expected}"),
         }
@@ -63,7 +66,13 @@ pub fn parse(markdown: &str) -> Vec<Step> {
         }
         if let Some(command) = line.strip_prefix("$ ") {
             let (section, command) = (section.clone(), command.to_owned());
-            steps.push(Step { line: index + 1, section, command, expected: String::new(), status: 0 });
+            steps.push(Step {
+                line: index + 1,
+                section,
+                command,
+                expected: String::new(),
+                status: 0,
+            });
             continue;
         }
         let Some(step) = steps.last_mut() else { continue };
@@ -91,10 +100,15 @@ impl Step {
     pub fn check(&self, output: &str, status: Option<i32>) -> Result<(), Mismatch> {
         use snapbox::{IntoData, filter::NormalizeToExpected};
         if status != Some(self.status) {
-            return Err(Mismatch::Status { expected: self.status, actual: status });
+            return Err(Mismatch::Status {
+                expected: self.status,
+                actual: status,
+            });
         }
         let expected = self.expected.clone().into_data();
-        let normalized = NormalizeToExpected::new().redact().normalize(output.trim_end().into_data(), &expected);
+        let normalized = NormalizeToExpected::new()
+            .redact()
+            .normalize(output.trim_end().into_data(), &expected);
         if normalized.render().as_deref().map(str::trim_end) == Some(self.expected.trim_end()) {
             Ok(())
         } else {

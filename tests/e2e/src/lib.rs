@@ -2,7 +2,11 @@
 //!
 //! A test that cannot reach the devbox fails; none is ever skipped.
 
-#![expect(clippy::expect_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a test ends by a panic that says what was expected"
+)]
 
 pub mod cloud;
 pub mod devbox;

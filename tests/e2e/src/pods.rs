@@ -23,7 +23,10 @@ pub async fn create(devbox: &Devbox, namespace: &str, name: &str, text: &str) ->
             "command": ["sh", "-c", format!("mkdir /tmp/www && echo {text} > /tmp/www/index.html && exec httpd -f -p 80 -h /tmp/www")],
         }]},
     });
-    devbox.kubectl(&["create", "-f", "-"], &manifest.to_string()).await.map(drop)
+    devbox
+        .kubectl(&["create", "-f", "-"], &manifest.to_string())
+        .await
+        .map(drop)
 }
 
 /// Waits until the pod is Ready; its address.
@@ -34,7 +37,11 @@ pub async fn ready(devbox: &Devbox, namespace: &str, name: &str) -> String {
     let pods: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
     wait::until(&format!("pod {namespace}/{name} Ready"), READY, || async {
         let status = pods.get(name).await?.status.unwrap_or_default();
-        let is_ready = status.conditions.iter().flatten().any(|c| c.type_ == "Ready" && c.status == "True");
+        let is_ready = status
+            .conditions
+            .iter()
+            .flatten()
+            .any(|c| c.type_ == "Ready" && c.status == "True");
         if !is_ready {
             let field = format!("--field-selector=involvedObject.name={name}");
             let events = devbox.kubectl(&["-n", namespace, "get", "events", &field], "").await?;
@@ -50,7 +57,9 @@ pub async fn ready(devbox: &Devbox, namespace: &str, name: &str) -> String {
 /// # Panics
 /// When it does not start.
 pub async fn run(devbox: &Devbox, namespace: &str, name: &str, text: &str) -> String {
-    create(devbox, namespace, name, text).await.expect("the API server should accept the pod");
+    create(devbox, namespace, name, text)
+        .await
+        .expect("the API server should accept the pod");
     ready(devbox, namespace, name).await
 }
 
@@ -59,7 +68,9 @@ pub async fn run(devbox: &Devbox, namespace: &str, name: &str, text: &str) -> St
 /// # Errors
 /// Its exit status and standard error.
 pub async fn exec(devbox: &Devbox, namespace: &str, pod: &str, script: &str) -> Result<String> {
-    devbox.kubectl(&["-n", namespace, "exec", pod, "--", "sh", "-c", script], "").await
+    devbox
+        .kubectl(&["-n", namespace, "exec", pod, "--", "sh", "-c", script], "")
+        .await
 }
 
 /// What `http://address/` answers to the pod within three seconds.
@@ -67,7 +78,12 @@ pub async fn exec(devbox: &Devbox, namespace: &str, pod: &str, script: &str) -> 
 /// # Errors
 /// When nothing does.
 pub async fn fetch(devbox: &Devbox, namespace: &str, pod: &str, address: &str) -> Result<String> {
-    Ok(exec(devbox, namespace, pod, &format!("wget -q -O - -T 3 http://{address}/")).await?.trim().to_owned())
+    Ok(
+        exec(devbox, namespace, pod, &format!("wget -q -O - -T 3 http://{address}/"))
+            .await?
+            .trim()
+            .to_owned(),
+    )
 }
 
 /// Asserts that the pod gets `text` from `address`.
@@ -75,11 +91,15 @@ pub async fn fetch(devbox: &Devbox, namespace: &str, pod: &str, address: &str) -
 /// # Panics
 /// When it does not.
 pub async fn assert_reaches(devbox: &Devbox, namespace: &str, pod: &str, address: &str, text: &str) {
-    wait::until(&format!("{namespace}/{pod} reaches {address}"), Duration::from_secs(10), || async {
-        let answer = fetch(devbox, namespace, pod, address).await?;
-        ensure!(answer == text, "the answer is {answer:?} instead of {text:?}");
-        Ok(())
-    })
+    wait::until(
+        &format!("{namespace}/{pod} reaches {address}"),
+        Duration::from_secs(10),
+        || async {
+            let answer = fetch(devbox, namespace, pod, address).await?;
+            ensure!(answer == text, "the answer is {answer:?} instead of {text:?}");
+            Ok(())
+        },
+    )
     .await;
 }
 
@@ -89,7 +109,11 @@ pub async fn assert_reaches(devbox: &Devbox, namespace: &str, pod: &str, address
 /// # Panics
 /// When something does.
 pub async fn assert_cut_off(devbox: &Devbox, namespace: &str, pod: &str, address: &str, port: u16) {
-    let script = format!("nc -w 2 {address} {port} </dev/null >/dev/null 2>&1 && echo open; ping -c 1 -W 2 {address} >/dev/null 2>&1 && echo ping; echo done");
-    let seen = exec(devbox, namespace, pod, &script).await.expect("a shell in the pod should work");
+    let script = format!(
+        "nc -w 2 {address} {port} </dev/null >/dev/null 2>&1 && echo open; ping -c 1 -W 2 {address} >/dev/null 2>&1 && echo ping; echo done"
+    );
+    let seen = exec(devbox, namespace, pod, &script)
+        .await
+        .expect("a shell in the pod should work");
     assert_eq!(seen.trim(), "done", "{namespace}/{pod} reaches {address}:{port}");
 }

@@ -25,9 +25,16 @@ pub fn unique(test: &str) -> String {
 ///
 /// # Panics
 /// When the Tenant does not become Active, `body` panics, or something is left.
-pub async fn with_tenant<F: Future<Output = ()>>(devbox: &Devbox, test: &str, spec: &str, body: impl FnOnce(Tenant) -> F) {
+pub async fn with_tenant<F: Future<Output = ()>>(
+    devbox: &Devbox,
+    test: &str,
+    spec: &str,
+    body: impl FnOnce(Tenant) -> F,
+) {
     let name = unique(test);
-    create(devbox, &name, spec).await.expect("the API server should accept the Tenant");
+    create(devbox, &name, spec)
+        .await
+        .expect("the API server should accept the Tenant");
     let project = AssertUnwindSafe(async {
         let tenant = active(devbox, &name).await;
         let project = project_of(&tenant);
@@ -50,7 +57,11 @@ pub async fn with_tenant<F: Future<Output = ()>>(devbox: &Devbox, test: &str, sp
 ///
 /// # Panics
 /// As [`with_tenant`].
-pub async fn with_two_tenants<F: Future<Output = ()>>(devbox: &Devbox, test: &str, body: impl FnOnce(Tenant, Tenant) -> F) {
+pub async fn with_two_tenants<F: Future<Output = ()>>(
+    devbox: &Devbox,
+    test: &str,
+    body: impl FnOnce(Tenant, Tenant) -> F,
+) {
     with_tenant(devbox, &format!("{test}-a"), "", async |a| {
         with_tenant(devbox, &format!("{test}-b"), "", async |b| body(a, b).await).await;
     })
@@ -114,7 +125,10 @@ pub async fn delete(devbox: &Devbox, name: &str) {
     })
     .await;
     let namespaces: Api<k8s_openapi::api::core::v1::Namespace> = Api::all(devbox.kube.clone());
-    assert!(namespaces.get_opt(name).await.ok().flatten().is_none(), "namespace {name} is left");
+    assert!(
+        namespaces.get_opt(name).await.ok().flatten().is_none(),
+        "namespace {name} is left"
+    );
 }
 
 /// Keystone project in the Tenant's status.
@@ -123,6 +137,8 @@ pub async fn delete(devbox: &Devbox, name: &str) {
 /// When it has none.
 pub fn project_of(tenant: &Tenant) -> ProjectId {
     let id = tenant.status.as_ref().and_then(|s| s.project_id.clone());
-    let id = id.with_context(|| format!("{} has no project", tenant.name_any())).expect("an Active Tenant has a project");
+    let id = id
+        .with_context(|| format!("{} has no project", tenant.name_any()))
+        .expect("an Active Tenant has a project");
     ProjectId::new(id).expect("Keystone's IDs are valid")
 }

@@ -17,8 +17,17 @@ fn reads_commands_output_and_status() {
 fn wildcards_match_and_differences_show() {
     let steps = parse(GUIDE);
     assert_eq!(steps[1].check("NAME STATUS\nother x\ntest Active\n", Some(0)), Ok(()));
-    assert!(matches!(steps[1].check("NAME STATUS\nother x\n", Some(0)), Err(Mismatch::Output(_))));
+    assert!(matches!(
+        steps[1].check("NAME STATUS\nother x\n", Some(0)),
+        Err(Mismatch::Output(_))
+    ));
     assert!(matches!(steps[0].check("b\n", Some(0)), Err(Mismatch::Output(_))));
-    assert!(matches!(steps[0].check("a\n", Some(2)), Err(Mismatch::Status { expected: 0, actual: Some(2) })));
+    assert!(matches!(
+        steps[0].check("a\n", Some(2)),
+        Err(Mismatch::Status {
+            expected: 0,
+            actual: Some(2)
+        })
+    ));
     assert_eq!(steps[2].check("", Some(1)), Ok(()));
 }

@@ -28,7 +28,9 @@ struct Tally {
 async fn main() -> Result<ExitCode> {
     let file = PathBuf::from(std::env::args_os().nth(1).context("usage: guide FILE.md")?);
     let state = std::env::var_os("STACKUBE_DEVBOX").map_or_else(|| PathBuf::from(".devbox"), PathBuf::from);
-    let state = state.canonicalize().context("no devbox is running: run `make devbox`")?;
+    let state = state
+        .canonicalize()
+        .context("no devbox is running: run `make devbox`")?;
     let text = std::fs::read_to_string(&file).with_context(|| format!("reading {}", file.display()))?;
     let folder = tempfile::tempdir()?;
     let mut sections: Vec<String> = vec![];
@@ -49,7 +51,11 @@ async fn main() -> Result<ExitCode> {
 
 async fn run(step: &Step, state: &Path, folder: &Path) -> Result<bool> {
     println!("$ {}", step.command.replace('\n', "\n> "));
-    let path = format!("{}:{}", state.join("bin").display(), std::env::var("PATH").unwrap_or_default());
+    let path = format!(
+        "{}:{}",
+        state.join("bin").display(),
+        std::env::var("PATH").unwrap_or_default()
+    );
     let script = format!("exec 2>&1\n{}", step.command);
     let child = Command::new("bash")
         .args(["-uo", "pipefail", "-c", &script])
@@ -85,11 +91,18 @@ fn table(sections: &[String], tallies: &BTreeMap<String, Tally>) -> ExitCode {
     for section in sections {
         let Some(tally) = tallies.get(section) else { continue };
         failed += tally.failed;
-        println!("{section:<58} {:>6} {:>6} {:>8.1}", tally.passed, tally.failed, tally.seconds);
+        println!(
+            "{section:<58} {:>6} {:>6} {:>8.1}",
+            tally.passed, tally.failed, tally.seconds
+        );
     }
     for section in sections {
         let ok = tallies.get(section).is_some_and(|t| t.failed == 0);
         println!("{} - guide: {section}", if ok { "ok" } else { "not ok" });
     }
-    if failed == 0 && !sections.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if failed == 0 && !sections.is_empty() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

@@ -15,21 +15,31 @@ spec:
 "#;
 
 fn tenant(name: &str, spec: &str) -> String {
-    format!("apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec: {{username: u, {spec}}}\n")
+    format!(
+        "apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec: {{username: u, {spec}}}\n"
+    )
 }
 
 fn network(name: &str, spec: &str) -> String {
-    format!("apiVersion: stackube.kubernetes.io/v1\nkind: Network\nmetadata: {{name: {name}, namespace: default}}\nspec: {{{spec}}}\n")
+    format!(
+        "apiVersion: stackube.kubernetes.io/v1\nkind: Network\nmetadata: {{name: {name}, namespace: default}}\nspec: {{{spec}}}\n"
+    )
 }
 
 async fn create(manifest: &str) -> anyhow::Result<String> {
-    Devbox::connect().await.kubectl(&["create", "--dry-run=server", "-f", "-"], manifest).await
+    Devbox::connect()
+        .await
+        .kubectl(&["create", "--dry-run=server", "-f", "-"], manifest)
+        .await
 }
 
 async fn refused(manifest: &str, message: &str) {
     match create(manifest).await {
         Ok(_) => panic!("accepted, although it should be refused with {message:?}:\n{manifest}"),
-        Err(error) => assert!(format!("{error:#}").contains(message), "refused, but not with {message:?}: {error:#}"),
+        Err(error) => assert!(
+            format!("{error:#}").contains(message),
+            "refused, but not with {message:?}: {error:#}"
+        ),
     }
 }
 
@@ -80,24 +90,47 @@ async fn bad_addresses_are_refused() {
 #[tokio::test]
 async fn contradictions_are_refused() {
     refused(&tenant("both", "password: p, passwordSecretRef: {name: s}"), "not both").await;
-    refused(&tenant("member", "members: [{user: a, group: b, role: edit}]"), "exactly one").await;
+    refused(
+        &tenant("member", "members: [{user: a, group: b, role: edit}]"),
+        "exactly one",
+    )
+    .await;
     refused(&tenant("member", "members: [{role: edit}]"), "exactly one").await;
-    refused(&tenant("role", "members: [{user: a, role: owner}]"), "Unsupported value").await;
+    refused(
+        &tenant("role", "members: [{user: a, role: owner}]"),
+        "Unsupported value",
+    )
+    .await;
     refused(&tenant("access", "openstackAccess: admin"), "Unsupported value").await;
     refused(&tenant("level", "podSecurity: privileged"), "Unsupported value").await;
-    refused("apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {name: nobody}\nspec: {}\n", "username").await;
+    refused(
+        "apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {name: nobody}\nspec: {}\n",
+        "username",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_network_is_named_like_its_namespace() {
-    create(&network("default", "cidr: 10.244.0.0/16, gateway: 10.244.0.1")).await.unwrap();
-    refused(&network("other", "cidr: 10.244.0.0/16, gateway: 10.244.0.1"), "named like the namespace").await;
-    refused(&network("default", "cidr: 10.244.0.0/16, gateway: 10.245.0.1"), "outside of").await;
+    create(&network("default", "cidr: 10.244.0.0/16, gateway: 10.244.0.1"))
+        .await
+        .unwrap();
+    refused(
+        &network("other", "cidr: 10.244.0.0/16, gateway: 10.244.0.1"),
+        "named like the namespace",
+    )
+    .await;
+    refused(
+        &network("default", "cidr: 10.244.0.0/16, gateway: 10.245.0.1"),
+        "outside of",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn the_tenant_label_of_a_namespace_is_the_controllers() {
-    let labelled = "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine, labels: {stackube.kubernetes.io/tenant: mine}}\n";
+    let labelled =
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: mine, labels: {stackube.kubernetes.io/tenant: mine}}\n";
     refused(labelled, "controller only").await;
 }
 
@@ -105,7 +138,10 @@ async fn the_tenant_label_of_a_namespace_is_the_controllers() {
 async fn every_field_is_explained() {
     let devbox = Devbox::connect().await;
     for resource in ["tenants", "networks", "ports"] {
-        let text = devbox.kubectl(&["explain", "--recursive=false", &format!("{resource}.spec")], "").await.unwrap();
+        let text = devbox
+            .kubectl(&["explain", "--recursive=false", &format!("{resource}.spec")], "")
+            .await
+            .unwrap();
         assert!(!text.contains("<no description>"), "{text}");
     }
 }

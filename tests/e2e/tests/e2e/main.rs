@@ -3,7 +3,11 @@
 //! Tests run side by side, each with tenants of its own. Those that break something for everybody (an outage, a killed
 //! daemon) hold [`alone`] for themselves.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test ends by a panic that says what was expected")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test ends by a panic that says what was expected"
+)]
 
 mod api;
 mod isolation;

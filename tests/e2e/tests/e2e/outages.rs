@@ -61,9 +61,18 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
             pods::ready(&devbox, &name, pod).await;
         }
         pods::assert_reaches(&devbox, &name, "a", &address, "before").await;
-        devbox.kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "").await.unwrap();
+        devbox
+            .kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "")
+            .await
+            .unwrap();
         crash(&devbox, "kubestackd").await;
-        devbox.kubectl(&["-n", &name, "wait", "--for=delete", "pod/a", "pod/b", "--timeout=90s"], "").await.unwrap();
+        devbox
+            .kubectl(
+                &["-n", &name, "wait", "--for=delete", "pod/a", "pod/b", "--timeout=90s"],
+                "",
+            )
+            .await
+            .unwrap();
     })
     .await;
 }
@@ -86,7 +95,10 @@ async fn openstack_away_for_a_minute_disturbs_no_running_pod() {
         }
         let pending = tenant::in_state(&devbox, &late, TenantState::Pending, Duration::from_secs(50)).await;
         let message = pending.status.unwrap().message.unwrap_or_default();
-        assert!(message.to_lowercase().contains("keystone"), "{message:?} does not say what is away");
+        assert!(
+            message.to_lowercase().contains("keystone"),
+            "{message:?} does not say what is away"
+        );
         while away.elapsed() < Duration::from_secs(60) {
             pods::assert_reaches(&devbox, &name, "client", &address, "still-here").await;
             tokio::time::sleep(Duration::from_secs(2)).await;
@@ -105,27 +117,54 @@ async fn openstack_away_for_a_minute_disturbs_no_running_pod() {
 async fn another_leader_gives_out_no_address_twice() {
     let _guard = alone().await;
     let devbox = Devbox::connect().await;
-    let scale = |n: u8| vec!["-n".to_owned(), "stackube-system".into(), "scale".into(), "deployment/stackube-controller".into(), format!("--replicas={n}")];
+    let scale = |n: u8| {
+        vec![
+            "-n".to_owned(),
+            "stackube-system".into(),
+            "scale".into(),
+            "deployment/stackube-controller".into(),
+            format!("--replicas={n}"),
+        ]
+    };
     with_tenant(&devbox, "leader", "", async |tenant| {
         let name = tenant.name_any();
         for pod in ["a", "b", "c"] {
             pods::create(&devbox, &name, pod, pod).await.unwrap();
         }
         let off: Vec<String> = scale(0);
-        devbox.kubectl(&off.iter().map(String::as_str).collect::<Vec<_>>(), "").await.unwrap();
+        devbox
+            .kubectl(&off.iter().map(String::as_str).collect::<Vec<_>>(), "")
+            .await
+            .unwrap();
         for pod in ["d", "e", "f"] {
             pods::create(&devbox, &name, pod, pod).await.unwrap();
         }
         let on: Vec<String> = scale(1);
-        devbox.kubectl(&on.iter().map(String::as_str).collect::<Vec<_>>(), "").await.unwrap();
+        devbox
+            .kubectl(&on.iter().map(String::as_str).collect::<Vec<_>>(), "")
+            .await
+            .unwrap();
         let mut addresses = std::collections::BTreeSet::new();
         for pod in ["a", "b", "c", "d", "e", "f"] {
-            assert!(addresses.insert(pods::ready(&devbox, &name, pod).await), "two pods share an address");
+            assert!(
+                addresses.insert(pods::ready(&devbox, &name, pod).await),
+                "two pods share an address"
+            );
         }
     })
     .await;
     wait::until("the controller is ready again", Duration::from_secs(60), || {
-        devbox.kubectl(&["-n", "stackube-system", "rollout", "status", "deployment/stackube-controller", "--timeout=5s"], "")
+        devbox.kubectl(
+            &[
+                "-n",
+                "stackube-system",
+                "rollout",
+                "status",
+                "deployment/stackube-controller",
+                "--timeout=5s",
+            ],
+            "",
+        )
     })
     .await;
 }

@@ -28,10 +28,15 @@ async fn thirty_pods_at_once() {
         }
         let mut addresses = BTreeSet::new();
         for pod in &names {
-            assert!(addresses.insert(pods::ready(&devbox, &name, pod).await), "two pods share an address");
+            assert!(
+                addresses.insert(pods::ready(&devbox, &name, pod).await),
+                "two pods share an address"
+            );
         }
         let (first, last) = (&names[0], addresses.last().unwrap());
-        pods::exec(&devbox, &name, first, &format!("ping -c 1 -W 3 {last}")).await.unwrap();
+        pods::exec(&devbox, &name, first, &format!("ping -c 1 -W 3 {last}"))
+            .await
+            .unwrap();
     })
     .await;
 }
@@ -42,16 +47,40 @@ async fn a_finished_pod_gives_its_port_back() {
     let devbox = Devbox::connect().await;
     with_tenant(&devbox, "finished", "", async |tenant| {
         let name = tenant.name_any();
-        let run = ["-n", &name, "run", "once", "--image=busybox", "--restart=Never", "--command", "--", "true"];
+        let run = [
+            "-n",
+            &name,
+            "run",
+            "once",
+            "--image=busybox",
+            "--restart=Never",
+            "--command",
+            "--",
+            "true",
+        ];
         devbox.kubectl(&run, "").await.unwrap();
         devbox
-            .kubectl(&["-n", &name, "wait", "--for=jsonpath={.status.phase}=Succeeded", "pod/once", "--timeout=90s"], "")
+            .kubectl(
+                &[
+                    "-n",
+                    &name,
+                    "wait",
+                    "--for=jsonpath={.status.phase}=Succeeded",
+                    "pod/once",
+                    "--timeout=90s",
+                ],
+                "",
+            )
             .await
             .unwrap();
         let ports: Api<Port> = Api::namespaced(devbox.kube.clone(), &name);
         wait::until("the port is released", Duration::from_secs(60), || async {
             let left = ports.list(&Default::default()).await?.items;
-            ensure!(left.is_empty(), "{:?}", left.iter().map(ResourceExt::name_any).collect::<Vec<_>>());
+            ensure!(
+                left.is_empty(),
+                "{:?}",
+                left.iter().map(ResourceExt::name_any).collect::<Vec<_>>()
+            );
             Ok::<_, anyhow::Error>(())
         })
         .await;
@@ -67,7 +96,13 @@ async fn a_force_deleted_pods_address_is_not_given_away_while_it_may_live() {
     with_tenant(&devbox, "force", "", async |tenant| {
         let name = tenant.name_any();
         let old = pods::run(&devbox, &name, "web", "old").await;
-        devbox.kubectl(&["-n", &name, "delete", "pod", "web", "--force", "--grace-period=0"], "").await.unwrap();
+        devbox
+            .kubectl(
+                &["-n", &name, "delete", "pod", "web", "--force", "--grace-period=0"],
+                "",
+            )
+            .await
+            .unwrap();
         let new = pods::run(&devbox, &name, "web", "new").await;
         assert_ne!(old, new, "the address of a force-deleted pod was used again at once");
         pods::run(&devbox, &name, "client", "client").await;
@@ -84,15 +119,36 @@ async fn the_interface_is_as_neutron_says() {
         let name = tenant.name_any();
         let ip = pods::run(&devbox, &name, "web", "x").await;
         let pod: Pod = Api::namespaced(devbox.kube.clone(), &name).get("web").await.unwrap();
-        let port: Port = Api::namespaced(devbox.kube.clone(), &name).get(&pod.uid().unwrap()).await.unwrap();
+        let port: Port = Api::namespaced(devbox.kube.clone(), &name)
+            .get(&pod.uid().unwrap())
+            .await
+            .unwrap();
         let status = port.status.unwrap();
         assert_eq!(status.ip.as_deref(), Some(ip.as_str()));
         let bound = bound_ports(&devbox, &tenant).await;
-        let neutron = bound.iter().find(|p| p.id.as_str() == status.port_id.as_deref().unwrap_or_default()).unwrap();
-        assert_eq!(neutron.binding_host_id.as_deref(), Some("devbox-1.stackube.internal"), "bound by the chassis' hostname");
-        assert_eq!(pod.spec.unwrap().node_name.as_deref(), Some("stackube"), "the node's name differs from the hostname");
+        let neutron = bound
+            .iter()
+            .find(|p| p.id.as_str() == status.port_id.as_deref().unwrap_or_default())
+            .unwrap();
+        assert_eq!(
+            neutron.binding_host_id.as_deref(),
+            Some("devbox-1.stackube.internal"),
+            "bound by the chassis' hostname"
+        );
+        assert_eq!(
+            pod.spec.unwrap().node_name.as_deref(),
+            Some("stackube"),
+            "the node's name differs from the hostname"
+        );
         assert_eq!(neutron.device_owner, "compute:stackube");
-        let seen = pods::exec(&devbox, &name, "web", "ip -o link show eth0; ip -o address show eth0; ip route").await.unwrap();
+        let seen = pods::exec(
+            &devbox,
+            &name,
+            "web",
+            "ip -o link show eth0; ip -o address show eth0; ip route",
+        )
+        .await
+        .unwrap();
         for expected in [
             format!("mtu {}", status.mtu.unwrap()),
             status.mac.unwrap(),
@@ -116,13 +172,28 @@ async fn a_pod_waits_with_a_clear_event_when_its_quota_is_used_up() {
         pods::run(&devbox, &name, "first", "x").await;
         pods::create(&devbox, &name, "second", "x").await.unwrap();
         wait::until("an Event about the quota", Duration::from_secs(60), || async {
-            let events = devbox.kubectl(&["-n", &name, "get", "events", "-o", "custom-columns=R:.reason,M:.message"], "").await?;
+            let events = devbox
+                .kubectl(
+                    &[
+                        "-n",
+                        &name,
+                        "get",
+                        "events",
+                        "-o",
+                        "custom-columns=R:.reason,M:.message",
+                    ],
+                    "",
+                )
+                .await?;
             ensure!(events.to_lowercase().contains("quota"), "{events}");
             Ok::<_, anyhow::Error>(())
         })
         .await;
         let patch = r#"{"spec":{"quota":{"network":{"ports":10}}}}"#;
-        devbox.kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "").await.unwrap();
+        devbox
+            .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
+            .await
+            .unwrap();
         pods::ready(&devbox, &name, "second").await;
     })
     .await;
@@ -138,16 +209,30 @@ async fn a_tenant_with_running_pods_is_deleted_completely() {
         }
     })
     .await;
-    let left = devbox.host("ovs-vsctl --bare --columns=name find interface external_ids:iface-id!='\"\"' | grep ^sk || true").await.unwrap();
+    let left = devbox
+        .host("ovs-vsctl --bare --columns=name find interface external_ids:iface-id!='\"\"' | grep ^sk || true")
+        .await
+        .unwrap();
     let ports: Api<Port> = Api::all(devbox.kube.clone());
     let live = ports.list(&Default::default()).await.unwrap().items.len();
-    assert!(left.split_whitespace().count() <= live, "interfaces without a Port: {left}");
+    assert!(
+        left.split_whitespace().count() <= live,
+        "interfaces without a Port: {left}"
+    );
 }
 
 /// Pod ports of the tenant that are claimed by a pod.
 async fn bound_ports(devbox: &Devbox, tenant: &stackube_api::Tenant) -> Vec<stackube_openstack::network::Port> {
-    let filter = PortFilter { device_owner: Some("compute:stackube".into()), ..Default::default() };
-    let ports = devbox.cloud.service().list_ports(&tenant::project_of(tenant), &filter).await.unwrap();
+    let filter = PortFilter {
+        device_owner: Some("compute:stackube".into()),
+        ..Default::default()
+    };
+    let ports = devbox
+        .cloud
+        .service()
+        .list_ports(&tenant::project_of(tenant), &filter)
+        .await
+        .unwrap();
     ports.into_iter().filter(|p| !p.device_id.is_empty()).collect()
 }
 

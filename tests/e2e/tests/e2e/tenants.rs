@@ -7,7 +7,8 @@ use k8s_openapi::api::core::v1::{LimitRange, Namespace, ResourceQuota, Secret};
 use kube::{Api, ResourceExt};
 use stackube_api::{Network, Tenant, TenantState};
 use stackube_e2e::{
-    cloud, devbox::Devbox,
+    cloud,
+    devbox::Devbox,
     tenant::{self, with_tenant},
     wait,
 };
@@ -32,18 +33,30 @@ async fn a_tenant_has_what_the_guide_says_and_leaves_nothing() {
         let session = devbox.cloud.service();
         let project = session.get_project(&tenant::project_of(&tenant)).await.unwrap();
         assert_eq!((project.name.as_str(), project.enabled), (name.as_str(), true));
-        let user = session.get_user(&UserId::new(status(&tenant).user_id.unwrap()).unwrap()).await.unwrap();
+        let user = session
+            .get_user(&UserId::new(status(&tenant).user_id.unwrap()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(user.name, name);
 
         let network: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
         let network = network.get(&name).await.unwrap().status.unwrap();
-        let neutron = session.get_network(&NetworkId::new(network.network_id.unwrap()).unwrap()).await.unwrap();
+        let neutron = session
+            .get_network(&NetworkId::new(network.network_id.unwrap()).unwrap())
+            .await
+            .unwrap();
         assert_eq!(neutron.name, format!("kube-{name}-{name}"));
         assert_eq!(neutron.project_id.as_ref(), Some(&project.id));
         assert!(!neutron.shared && !neutron.external);
         assert_eq!(neutron.mtu.map(i64::from), network.mtu.map(i64::from));
-        let router = session.get_router(&RouterId::new(network.router_id.unwrap()).unwrap()).await.unwrap();
-        assert!(router.external_gateway_info.is_some(), "the router has no external gateway");
+        let router = session
+            .get_router(&RouterId::new(network.router_id.unwrap()).unwrap())
+            .await
+            .unwrap();
+        assert!(
+            router.external_gateway_info.is_some(),
+            "the router has no external gateway"
+        );
         assert_group_admits_itself_only(&devbox, &project.id, &network.security_group_id.unwrap()).await;
 
         let namespace = Api::<Namespace>::all(devbox.kube.clone()).get(&name).await.unwrap();
@@ -59,11 +72,20 @@ async fn a_tenant_has_what_the_guide_says_and_leaves_nothing() {
 
 async fn assert_group_admits_itself_only(devbox: &Devbox, project: &ProjectId, group: &str) {
     let id = SecurityGroupId::new(group).unwrap();
-    let rules = devbox.cloud.service().list_security_group_rules(project, Some(&id)).await.unwrap();
+    let rules = devbox
+        .cloud
+        .service()
+        .list_security_group_rules(project, Some(&id))
+        .await
+        .unwrap();
     let ingress: Vec<_> = rules.iter().filter(|r| r.direction == Direction::Ingress).collect();
     assert!(!ingress.is_empty(), "pods of one tenant could not reach each other");
     for rule in ingress {
-        assert_eq!(rule.remote_group_id.as_ref().map(SecurityGroupId::as_str), Some(group), "{rule:?}");
+        assert_eq!(
+            rule.remote_group_id.as_ref().map(SecurityGroupId::as_str),
+            Some(group),
+            "{rule:?}"
+        );
     }
 }
 
@@ -75,13 +97,25 @@ async fn the_password_is_moved_and_can_be_changed() {
         let name = tenant.name_any();
         let tenants: Api<Tenant> = Api::all(devbox.kube.clone());
         let stored = serde_json::to_string(&tenants.get(&name).await.unwrap()).unwrap();
-        assert!(!stored.contains("initial-"), "the password is still in the Tenant: {stored}");
+        assert!(
+            !stored.contains("initial-"),
+            "the password is still in the Tenant: {stored}"
+        );
         devbox.log_in(&name, &name, &format!("initial-{name}")).await.unwrap();
 
         let patch = r#"{"spec":{"password":"changed"}}"#;
-        devbox.kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "").await.unwrap();
-        wait::until("the new password works", Duration::from_secs(60), || devbox.log_in(&name, &name, "changed")).await;
-        assert!(devbox.log_in(&name, &name, &format!("initial-{name}")).await.is_err(), "the old password still works");
+        devbox
+            .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
+            .await
+            .unwrap();
+        wait::until("the new password works", Duration::from_secs(60), || {
+            devbox.log_in(&name, &name, "changed")
+        })
+        .await;
+        assert!(
+            devbox.log_in(&name, &name, &format!("initial-{name}")).await.is_err(),
+            "the old password still works"
+        );
         let secrets: Api<Secret> = Api::namespaced(devbox.kube.clone(), "stackube-system");
         assert!(secrets.get_opt(&format!("tenant-{name}")).await.unwrap().is_some());
     })
@@ -97,7 +131,11 @@ async fn members_and_openstack_access_are_authoritative() {
         let project = tenant::project_of(&tenant);
         let admin = devbox.cloud.service().token_info().await.unwrap();
         let roles = async |actor: Actor| {
-            let assignments = devbox.cloud.service().list_role_assignments_of_project(&project).await?;
+            let assignments = devbox
+                .cloud
+                .service()
+                .list_role_assignments_of_project(&project)
+                .await?;
             let mut names = vec![];
             for assignment in assignments.iter().filter(|a| a.actor == actor) {
                 names.push(devbox.cloud.service().get_role(&assignment.role).await?.name);
@@ -109,15 +147,29 @@ async fn members_and_openstack_access_are_authoritative() {
         let own = Actor::User(UserId::new(status(&tenant).user_id.unwrap()).unwrap());
         assert_eq!(roles(own.clone()).await.unwrap(), ["stackube-admin"]);
         for (patch, expected, expected_own) in [
-            (format!(r#"[{{"user":"{}","role":"edit"}}]"#, admin.user_id), vec!["stackube-edit"], vec!["reader", "stackube-admin"]),
-            (format!(r#"[{{"user":"{}","role":"view"}}]"#, admin.user_id), vec!["stackube-view"], vec!["reader", "stackube-admin"]),
+            (
+                format!(r#"[{{"user":"{}","role":"edit"}}]"#, admin.user_id),
+                vec!["stackube-edit"],
+                vec!["reader", "stackube-admin"],
+            ),
+            (
+                format!(r#"[{{"user":"{}","role":"view"}}]"#, admin.user_id),
+                vec!["stackube-view"],
+                vec!["reader", "stackube-admin"],
+            ),
             ("[]".to_owned(), vec![], vec!["reader", "stackube-admin"]),
         ] {
             let patch = format!(r#"{{"spec":{{"openstackAccess":"reader","members":{patch}}}}}"#);
-            devbox.kubectl(&["patch", "tenant", &name, "--type=merge", "-p", &patch], "").await.unwrap();
+            devbox
+                .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", &patch], "")
+                .await
+                .unwrap();
             wait::until(&format!("roles {expected:?}"), Duration::from_secs(60), || async {
                 let (seen, seen_own) = (roles(member.clone()).await?, roles(own.clone()).await?);
-                ensure!(seen == expected && seen_own == expected_own, "{seen:?} and {seen_own:?}");
+                ensure!(
+                    seen == expected && seen_own == expected_own,
+                    "{seen:?} and {seen_own:?}"
+                );
                 Ok(())
             })
             .await;
@@ -130,25 +182,41 @@ async fn members_and_openstack_access_are_authoritative() {
 async fn quotas_reach_kubernetes_and_neutron() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "quota", "quota: {kubernetes: {pods: \"3\"}, network: {ports: 7}}", async |tenant| {
-        let name = tenant.name_any();
-        let project = tenant::project_of(&tenant);
-        let expect = async |pods: &str, ports: i32| {
-            wait::until(&format!("quota {pods} pods {ports} ports"), Duration::from_secs(60), || async {
-                let quotas: Api<ResourceQuota> = Api::namespaced(devbox.kube.clone(), &name);
-                let hard = quotas.list(&Default::default()).await?.items[0].spec.clone().and_then(|s| s.hard).unwrap_or_default();
-                ensure!(hard.get("pods").is_some_and(|q| q.0 == pods), "{hard:?}");
-                let quota = devbox.cloud.service().get_quota(&project).await?;
-                ensure!(quota.port == ports && quota.rbac_policy == 0, "{quota:?}");
-                Ok(())
-            })
-            .await;
-        };
-        expect("3", 7).await;
-        let patch = r#"{"spec":{"quota":{"kubernetes":{"pods":"4"},"network":{"ports":9}}}}"#;
-        devbox.kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "").await.unwrap();
-        expect("4", 9).await;
-    })
+    with_tenant(
+        &devbox,
+        "quota",
+        "quota: {kubernetes: {pods: \"3\"}, network: {ports: 7}}",
+        async |tenant| {
+            let name = tenant.name_any();
+            let project = tenant::project_of(&tenant);
+            let expect = async |pods: &str, ports: i32| {
+                wait::until(
+                    &format!("quota {pods} pods {ports} ports"),
+                    Duration::from_secs(60),
+                    || async {
+                        let quotas: Api<ResourceQuota> = Api::namespaced(devbox.kube.clone(), &name);
+                        let hard = quotas.list(&Default::default()).await?.items[0]
+                            .spec
+                            .clone()
+                            .and_then(|s| s.hard)
+                            .unwrap_or_default();
+                        ensure!(hard.get("pods").is_some_and(|q| q.0 == pods), "{hard:?}");
+                        let quota = devbox.cloud.service().get_quota(&project).await?;
+                        ensure!(quota.port == ports && quota.rbac_policy == 0, "{quota:?}");
+                        Ok(())
+                    },
+                )
+                .await;
+            };
+            expect("3", 7).await;
+            let patch = r#"{"spec":{"quota":{"kubernetes":{"pods":"4"},"network":{"ports":9}}}}"#;
+            devbox
+                .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
+                .await
+                .unwrap();
+            expect("4", 9).await;
+        },
+    )
     .await;
 }
 
@@ -160,24 +228,43 @@ async fn an_adopted_project_stays_with_its_quota() {
     let domain = session.find_domain("Default").await.unwrap().unwrap().id;
     let name = tenant::unique("adopted");
     let project = session
-        .create_project(&CreateProject { name: format!("{name}-project"), domain_id: domain, description: String::new(), tags: vec![], enabled: true })
+        .create_project(&CreateProject {
+            name: format!("{name}-project"),
+            domain_id: domain,
+            description: String::new(),
+            tags: vec![],
+            enabled: true,
+        })
         .await
         .unwrap();
-    let quota = QuotaChange { port: Some(42), ..Default::default() };
+    let quota = QuotaChange {
+        port: Some(42),
+        ..Default::default()
+    };
     session.set_quota(&project.id, &quota).await.unwrap();
 
-    tenant::create(&devbox, &name, &format!("tenantID: {}", project.id)).await.unwrap();
+    tenant::create(&devbox, &name, &format!("tenantID: {}", project.id))
+        .await
+        .unwrap();
     let tenant = tenant::active(&devbox, &name).await;
     assert_eq!(tenant::project_of(&tenant), project.id);
     // A second Tenant must not get the same project.
     let thief = tenant::unique("thief");
-    tenant::create(&devbox, &thief, &format!("tenantID: {}", project.id)).await.unwrap();
+    tenant::create(&devbox, &thief, &format!("tenantID: {}", project.id))
+        .await
+        .unwrap();
     let refused = tenant::in_state(&devbox, &thief, TenantState::Failed, Duration::from_secs(60)).await;
-    assert!(status(&refused).message.unwrap().contains(&name), "the message should name the other Tenant");
+    assert!(
+        status(&refused).message.unwrap().contains(&name),
+        "the message should name the other Tenant"
+    );
     tenant::delete(&devbox, &thief).await;
 
     tenant::delete(&devbox, &name).await;
-    let kept = session.get_project(&project.id).await.expect("an adopted project must stay");
+    let kept = session
+        .get_project(&project.id)
+        .await
+        .expect("an adopted project must stay");
     assert_eq!(kept.name, project.name);
     assert_eq!(session.get_quota(&project.id).await.unwrap().port, 42);
     let left = session.list_role_assignments_of_project(&project.id).await.unwrap();
@@ -194,16 +281,34 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
     let devbox = Devbox::connect().await;
     let session = devbox.cloud.service();
     let domain = session.find_domain("Default").await.unwrap().unwrap().id;
-    let service = session.find_project(&domain, "service").await.unwrap().expect("the devbox has a service project").id;
+    let service = session
+        .find_project(&domain, "service")
+        .await
+        .unwrap()
+        .expect("the devbox has a service project")
+        .id;
     let taken = tenant::unique("taken");
     let foreign = session
-        .create_project(&CreateProject { name: taken.clone(), domain_id: domain, description: "foreign".into(), tags: vec![], enabled: true })
+        .create_project(&CreateProject {
+            name: taken.clone(),
+            domain_id: domain,
+            description: "foreign".into(),
+            tags: vec![],
+            enabled: true,
+        })
         .await
         .unwrap();
-    devbox.kubectl(&["create", "namespace", &format!("{taken}-ns")], "").await.unwrap();
+    devbox
+        .kubectl(&["create", "namespace", &format!("{taken}-ns")], "")
+        .await
+        .unwrap();
     let cases = [
         (taken.clone(), String::new(), "already"),
-        (tenant::unique("unknown"), "tenantID: 00000000000000000000000000000000".to_owned(), "not found"),
+        (
+            tenant::unique("unknown"),
+            "tenantID: 00000000000000000000000000000000".to_owned(),
+            "not found",
+        ),
         (tenant::unique("service"), format!("tenantID: {service}"), "service"),
         (format!("{taken}-ns"), String::new(), "namespace"),
     ];
@@ -211,11 +316,23 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
         tenant::create(&devbox, name, spec).await.unwrap();
         let refused = tenant::in_state(&devbox, name, TenantState::Failed, Duration::from_secs(90)).await;
         let text = status(&refused).message.unwrap_or_default();
-        assert!(text.to_lowercase().contains(message), "{name}: {text:?} does not say {message:?}");
-        devbox.kubectl(&["delete", "tenant", name, "--timeout=120s"], "").await.unwrap();
+        assert!(
+            text.to_lowercase().contains(message),
+            "{name}: {text:?} does not say {message:?}"
+        );
+        devbox
+            .kubectl(&["delete", "tenant", name, "--timeout=120s"], "")
+            .await
+            .unwrap();
     }
-    devbox.kubectl(&["delete", "namespace", &format!("{taken}-ns"), "--timeout=60s"], "").await.expect("the namespace must stay");
-    let kept = session.get_project(&foreign.id).await.expect("a foreign project must stay");
+    devbox
+        .kubectl(&["delete", "namespace", &format!("{taken}-ns"), "--timeout=60s"], "")
+        .await
+        .expect("the namespace must stay");
+    let kept = session
+        .get_project(&foreign.id)
+        .await
+        .expect("a foreign project must stay");
     assert_eq!(kept.description.as_deref(), Some("foreign"));
     session.delete_project(&foreign.id).await.unwrap();
     assert!(session.get_project(&service).await.is_ok());
@@ -229,7 +346,14 @@ async fn drift_in_neutron_is_repaired() {
         let name = tenant.name_any();
         let project = tenant::project_of(&tenant);
         let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
-        let group = networks.get(&name).await.unwrap().status.unwrap().security_group_id.unwrap();
+        let group = networks
+            .get(&name)
+            .await
+            .unwrap()
+            .status
+            .unwrap()
+            .security_group_id
+            .unwrap();
         let session = devbox.cloud.service();
         let id = SecurityGroupId::new(&group).unwrap();
         let rules = session.list_security_group_rules(&project, Some(&id)).await.unwrap();
