@@ -15,7 +15,7 @@ use stackube_e2e::{
 use stackube_openstack::{
     id::{NetworkId, ProjectId, RouterId, SecurityGroupId, UserId},
     identity::{Actor, CreateProject},
-    network::{Direction, QuotaChange},
+    network::{Direction, QuotaChange, SecurityGroupFilter},
 };
 
 use crate::shared;
@@ -243,14 +243,14 @@ async fn an_adopted_project_stays_with_its_quota() {
     };
     session.set_quota(&project.id, &quota).await.unwrap();
 
-    tenant::create(&devbox, &name, &format!("tenantID: {}", project.id))
+    tenant::create(&devbox, &name, &format!("tenantID: \"{}\"", project.id))
         .await
         .unwrap();
     let tenant = tenant::active(&devbox, &name).await;
     assert_eq!(tenant::project_of(&tenant), project.id);
     // A second Tenant must not get the same project.
     let thief = tenant::unique("thief");
-    tenant::create(&devbox, &thief, &format!("tenantID: {}", project.id))
+    tenant::create(&devbox, &thief, &format!("tenantID: \"{}\"", project.id))
         .await
         .unwrap();
     let refused = tenant::in_state(&devbox, &thief, TenantState::Failed, Duration::from_secs(60)).await;
@@ -270,6 +270,16 @@ async fn an_adopted_project_stays_with_its_quota() {
     let left = session.list_role_assignments_of_project(&project.id).await.unwrap();
     assert!(left.is_empty(), "left on the adopted project: {left:#?}");
     session.delete_quota(&project.id).await.unwrap();
+    // Neutron makes the group `default` for every project that it has seen; it is not Stackube's to remove from this one.
+    for group in session
+        .list_security_groups_all_projects(&SecurityGroupFilter::default())
+        .await
+        .unwrap()
+    {
+        if group.project_id.as_ref() == Some(&project.id) && group.name == "default" {
+            session.delete_security_group(&group.id).await.unwrap();
+        }
+    }
     let left = cloud::network_leftovers(&session, &project.id).await.unwrap();
     session.delete_project(&project.id).await.unwrap();
     assert!(left.is_empty(), "{left:#?}");
@@ -306,10 +316,10 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
         (taken.clone(), String::new(), "already"),
         (
             tenant::unique("unknown"),
-            "tenantID: 00000000000000000000000000000000".to_owned(),
-            "not found",
+            "tenantID: \"00000000000000000000000000000000\"".to_owned(),
+            "no project",
         ),
-        (tenant::unique("service"), format!("tenantID: {service}"), "service"),
+        (tenant::unique("service"), format!("tenantID: \"{service}\""), "service"),
         (format!("{taken}-ns"), String::new(), "namespace"),
     ];
     for (name, spec, message) in &cases {
