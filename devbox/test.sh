@@ -34,9 +34,9 @@ machine_state() {
   echo "# loop devices" && losetup --noheadings --list --output NAME,BACK-FILE
   echo "# groups" && find /sys/fs/cgroup -type d -path '*stackube-devbox*'
   echo "# tables" && nft list tables
-  # A process left in a host would keep its namespaces.
-  echo "# process namespaces" && lsns --type pid --noheadings --output NS,COMMAND | sort
-  echo "# network namespaces" && lsns --type net --noheadings --output NS,COMMAND | sort
+  # A process left in a host would be in its namespaces. One that has ended, and only waits for its parent to look, is not left.
+  echo "# processes in other namespaces" && ps -e --format stat=,pidns=,netns=,comm= |
+    awk -v own="$(ps --format pidns=,netns= --pid $$ | xargs)" '$1 !~ /^Z/ && $2 " " $3 != own { print $2, $3, $4 }' | sort
   echo "# scripts" && pgrep --list-full --full "$devbox |$here/(host|image|layers|build|containers)/"
   echo "# state" && ls -d /run/stackube-devbox "$state"/{hosts,kubeconfig,clouds.yaml,bin,ssh,secrets} 2>/dev/null
 }
