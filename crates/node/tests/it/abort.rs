@@ -24,9 +24,7 @@ fn an_add_whose_plugin_was_killed_after_plugging_is_undone() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
-    lab.ovs.install(false);
-    let call = lab.start_add("c1", &pod, &netns);
-    lab.eventually("the row is there", || lab.plugged() == ["c1"]);
+    let call = lab.start_held_add("c1", &pod, &netns);
     call.kill();
     lab.eventually("the row goes", || lab.plugged().is_empty() && lab.devices().is_empty());
 }
@@ -36,9 +34,7 @@ fn a_del_takes_back_an_add_that_is_under_way() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
-    lab.ovs.install(false);
-    let call = lab.start_add("c1", &pod, &netns);
-    lab.eventually("the row is there", || lab.plugged() == ["c1"]);
+    let call = lab.start_held_add("c1", &pod, &netns);
     lab.del("c1", Some(&pod), Some(&netns)).ok();
     lab.assert_empty();
     let (code, text) = call.answer().error();
@@ -99,9 +95,7 @@ fn a_port_that_changes_while_it_is_plugged_in_is_taken_back() {
     let (lab, pod, other) = (Lab::new(), Pod::number(1), Pod::number(2));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
-    lab.ovs.install(false);
-    let call = lab.start_add("c1", &pod, &netns);
-    lab.eventually("the row is there", || lab.plugged() == ["c1"]);
+    let call = lab.start_held_add("c1", &pod, &netns);
     lab.api.set_status(&pod.uid, other.status());
     let difference = format!("not bound to Neutron port {}", other.port_id);
     lab.eventually("the daemon has the new Port", || {

@@ -64,9 +64,7 @@ fn a_daemon_that_is_told_to_end_takes_back_what_is_under_way() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
-    lab.ovs.install(false);
-    let call = lab.start_add("c1", &pod, &netns);
-    lab.eventually("the row is there", || lab.plugged() == ["c1"]);
+    let call = lab.start_held_add("c1", &pod, &netns);
     lab.terminate_daemon();
     let (code, text) = call.answer().error();
     assert!(code == 11 && text.contains("given up"), "{code} {text}");

@@ -26,9 +26,7 @@ fn a_call_under_way_is_no_garbage() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
-    lab.ovs.install(false);
-    let call = lab.start_add("c1", &pod, &netns);
-    lab.eventually("the row is there", || lab.plugged() == ["c1"]);
+    let call = lab.start_held_add("c1", &pod, &netns);
     lab.gc(&[]).ok();
     lab.ovs.install(true);
     call.answer().ok();

@@ -117,33 +117,27 @@ async fn openstack_away_for_a_minute_disturbs_no_running_pod() {
 async fn another_leader_gives_out_no_address_twice() {
     let _guard = alone().await;
     let devbox = Devbox::connect().await;
-    let scale = |n: u8| {
-        vec![
-            "-n".to_owned(),
-            "stackube-system".into(),
-            "scale".into(),
-            "deployment/stackube-controller".into(),
-            format!("--replicas={n}"),
-        ]
+    let scale = async |replicas: u8| {
+        let replicas = format!("--replicas={replicas}");
+        let call = [
+            "-n",
+            "stackube-system",
+            "scale",
+            "deployment/stackube-controller",
+            &replicas,
+        ];
+        devbox.kubectl(&call, "").await.unwrap();
     };
     with_tenant(&devbox, "leader", "", async |tenant| {
         let name = tenant.name_any();
         for pod in ["a", "b", "c"] {
             pods::create(&devbox, &name, pod, pod).await.unwrap();
         }
-        let off: Vec<String> = scale(0);
-        devbox
-            .kubectl(&off.iter().map(String::as_str).collect::<Vec<_>>(), "")
-            .await
-            .unwrap();
+        scale(0).await;
         for pod in ["d", "e", "f"] {
             pods::create(&devbox, &name, pod, pod).await.unwrap();
         }
-        let on: Vec<String> = scale(1);
-        devbox
-            .kubectl(&on.iter().map(String::as_str).collect::<Vec<_>>(), "")
-            .await
-            .unwrap();
+        scale(1).await;
         let mut addresses = std::collections::BTreeSet::new();
         for pod in ["a", "b", "c", "d", "e", "f"] {
             assert!(

@@ -118,6 +118,14 @@ impl Lab {
         self.call("ADD", container, Some(pod), Some(netns), &self.configuration())
     }
 
+    /// An ADD that has plugged the pod in and waits for flows, which are not installed until `ovs.install(true)`.
+    pub(crate) fn start_held_add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Call {
+        self.ovs.install(false);
+        let call = self.start_add(container, pod, netns);
+        self.eventually("the row is there", || self.plugged() == [container]);
+        call
+    }
+
     pub(crate) fn add(&self, container: &str, pod: &Pod, netns: &Namespace) -> Answer {
         self.start_add(container, pod, netns).answer()
     }
