@@ -19,7 +19,7 @@ compute_keys() {
   keys[base]=$(content_key "${inputs[@]}")
   keys[roots]=$(content_key devbox/containers/roots.sh devbox/containers/nginx.conf)
   keys[kubernetes-layer]=$(
-    content_key -s "${keys[base]} ${keys[kubernetes]} ${keys[containerd]} ${keys[runc]}" \
+    content_key -s "${keys[base]} ${keys[kubernetes]} ${keys[containerd]} ${keys[runc]} ${keys[gvisor]}" \
       devbox/layers/kubernetes.sh devbox/inventory/group_vars/all/kubernetes.yml \
       "$role"/tasks/install.yml "$role"/defaults "$role"/templates/{containerd,kubelet}.service.j2
   )

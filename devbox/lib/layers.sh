@@ -19,7 +19,7 @@ make_base() {
 
 make_kubernetes_layer() {
   "$devbox/layers/kubernetes.sh" "$1" "$cache/base-${keys[base]}" "$(ansible)" \
-    "$(component kubernetes)" "$(component containerd)" "$(component runc)"
+    "$(component kubernetes)" "$(component containerd)" "$(component runc)" "$(component gvisor)"
 }
 
 make_registry_layer() {
