@@ -106,6 +106,14 @@ impl Leadership {
     }
 }
 
+/// Whether an instance other than `identity` holds the lease now.
+pub(crate) fn is_another_leading(lease: &Lease, identity: &str) -> bool {
+    let holder = lease.spec.as_ref().and_then(|spec| spec.holder_identity.as_deref());
+    holder.is_some_and(|holder| {
+        holder != identity && remaining(lease, holder, Timestamp::now()).is_some_and(|left| !left.is_zero())
+    })
+}
+
 /// How long the lease still holds, if `identity` holds it.
 fn remaining(lease: &Lease, identity: &str, now: Timestamp) -> Option<Duration> {
     let spec = lease

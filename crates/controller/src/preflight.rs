@@ -8,17 +8,20 @@ use stackube_api::address::ReservedRange;
 use stackube_openstack::id::{DomainId, NetworkId, ProjectId, UserId};
 use stackube_openstack::network::{Agent, SubnetFilter};
 use stackube_openstack::{Cloud, Error, Optional, Session};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout};
 use tracing::{error, info, warn};
 
 use crate::config::Config;
 use crate::serve::Readiness;
-use crate::tenant::MEMBER;
+use crate::tenant::{MEMBER, Unserved};
 
 /// Between two looks while OpenStack does not answer.
 const AWAY: Duration = Duration::from_secs(5);
 /// Between two looks while a person has to change something. Long enough for Keystone not to lock the service user out.
 const WRONG: Duration = Duration::from_secs(30);
+
+/// How often Tenants are told why they wait.
+const TELL: Duration = Duration::from_secs(2);
 
 /// What was found out.
 #[derive(Clone, Debug)]
@@ -74,8 +77,8 @@ impl Problem {
     }
 }
 
-/// Waits until everything is as it must be; the reason why it is not is in the log and in `/readyz`.
-pub(crate) async fn wait(cloud: &Cloud, config: &Config, readiness: &Readiness) -> Facts {
+/// Waits until everything is as it must be; the reason why it is not is in the log, in `/readyz` and in the Tenants that wait.
+pub(crate) async fn wait(cloud: &Cloud, config: &Config, readiness: &Readiness, unserved: &Unserved) -> Facts {
     loop {
         match check(cloud, config).await {
             Ok(facts) => {
@@ -89,8 +92,13 @@ pub(crate) async fn wait(cloud: &Cloud, config: &Config, readiness: &Readiness) 
                 } else {
                     error!("{sentence}; looking again in {pause:?}");
                 }
-                readiness.blocked(sentence);
-                sleep(pause).await;
+                readiness.blocked(sentence.clone());
+                let again = Instant::now() + pause;
+                // Also to Tenants that are made meanwhile.
+                while Instant::now() < again {
+                    let _ = timeout(AWAY, unserved.tell(&sentence)).await;
+                    sleep(TELL.min(again.duration_since(Instant::now()))).await;
+                }
             }
         }
     }

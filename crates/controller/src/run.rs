@@ -23,7 +23,7 @@ use crate::port;
 use crate::preflight::{self, Facts};
 use crate::serve::{self, Readiness};
 use crate::telemetry;
-use crate::tenant::{self, Claims};
+use crate::tenant::{self, Claims, Unserved};
 
 /// How long reconciles that are under way have to end after SIGTERM. Kubernetes kills the pod after 30 s.
 const GRACE: Duration = Duration::from_secs(20);
@@ -140,7 +140,8 @@ impl Process {
     async fn work(&self, term: &CancellationToken) -> Result<(), RunError> {
         let name = self.args.identity.clone().unwrap_or_else(instance);
         let waiting = async {
-            let facts = preflight::wait(&self.cloud, &self.config, &self.readiness).await;
+            let unserved = Unserved::new(self.kube.clone(), name.clone());
+            let facts = preflight::wait(&self.cloud, &self.config, &self.readiness, &unserved).await;
             // A replica that stands by is ready: it would take over at once.
             self.readiness.ready();
             Leadership::acquire(self.kube.clone(), &name)

@@ -29,10 +29,12 @@ mod plan;
 mod status;
 #[cfg(test)]
 mod tests;
+mod unserved;
 mod validate;
 
 pub(crate) use claims::Claims;
 pub(crate) use plan::MEMBER;
+pub(crate) use unserved::Unserved;
 
 use status::Record;
 
@@ -145,10 +147,12 @@ impl From<apply::Stopped> for End {
 }
 
 async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result<Option<Network>, End> {
-    use stackube_api::conditions::{PROJECT_READY, USER_READY};
-    let observed = apply::at(PROJECT_READY, dereference::dereference(tenant, context).await)?;
-    apply::at(USER_READY, apply::move_password(context, tenant, &observed.kept).await)?;
+    use stackube_api::conditions::{NAMESPACE_READY, PROJECT_READY, USER_READY};
+    let cluster = apply::at(NAMESPACE_READY, dereference::kubernetes(tenant, context).await)?;
+    // Before Keystone is asked: while it is away, the password must not stay where it is, nor the Tenant say nothing.
+    apply::at(USER_READY, apply::move_password(context, tenant, &cluster.kept).await)?;
     apply::at(PROJECT_READY, record.begin().await)?;
+    let observed = apply::at(PROJECT_READY, dereference::dereference(tenant, context, cluster).await)?;
     let rules = validate::Rules {
         identity: &context.identity,
         addresses: &context.addresses,

@@ -44,14 +44,12 @@ pub(crate) struct Observed {
     pub(crate) network: Option<Network>,
 }
 
-/// Reads everything, side by side where possible.
+/// Reads all that OpenStack has, and adds it to what is in the cluster.
 ///
 /// # Errors
-/// Those of OpenStack and of the API server.
-pub(crate) async fn dereference(tenant: &Tenant, context: &Context) -> Result<Observed, Stop> {
-    let session = context.cloud.service();
-    let (identity, cluster) = tokio::join!(keystone(tenant, context, &session), kubernetes(tenant, context));
-    let (identity, cluster) = (identity?, cluster?);
+/// Those of OpenStack.
+pub(crate) async fn dereference(tenant: &Tenant, context: &Context, cluster: Cluster) -> Result<Observed, Stop> {
+    let identity = keystone(tenant, context, &context.cloud.service()).await?;
     Ok(Observed {
         domain: identity.domain,
         roles: identity.roles,
@@ -150,15 +148,19 @@ async fn find_user(tenant: &Tenant, domain: Option<&DomainId>, session: &Session
 }
 
 /// What Kubernetes has of a Tenant.
-struct Cluster {
-    kept: Kept,
+pub(crate) struct Cluster {
+    pub(crate) kept: Kept,
     referenced: Option<SecretString>,
     namespace: Option<Namespace>,
     has_pods: bool,
     network: Option<Network>,
 }
 
-async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Cluster, Stop> {
+/// Reads what the cluster has, side by side.
+///
+/// # Errors
+/// Those of the API server.
+pub(crate) async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Cluster, Stop> {
     let name = tenant.name_any();
     let secrets: Api<Secret> = Api::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
