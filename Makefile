@@ -22,7 +22,7 @@ build: ## all binaries, static
 
 .PHONY: unit
 unit: ## tests that need neither root nor a cluster
-	cargo test --workspace --exclude stackube-e2e --exclude stackube-node
+	cargo test --workspace --exclude stackube-e2e --exclude stackube-node --exclude stackube-datapath
 
 .PHONY: node-test
 node-test: ## tests of the node's parts in network namespaces with a real Open vSwitch (root)
@@ -54,6 +54,10 @@ generate: ## rewrite what is generated: CRD manifests, the deployment bundle
 	STACKUBE_GENERATE=1 cargo test --quiet -p stackube-api --test crds
 	deployment/bundle.sh > deployment/stackube.yaml.new
 	mv deployment/stackube.yaml.new deployment/stackube.yaml
+
+.PHONY: bpf
+bpf: ## compile the eBPF programs into the object that is checked in (rust-src, bpf-linker 0.10.4)
+	bpf/build.sh
 
 .PHONY: fmt
 fmt: ## format the sources

@@ -8,4 +8,4 @@ if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
   apt-get update -qq
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-exec cargo test -p stackube-node "$@"
+exec cargo test -p stackube-node -p stackube-datapath "$@"

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Compiles the programs into the object that the crate stackube-datapath embeds; with --check, compares it with the one at hand.
+# Needs: rustup component add rust-src; cargo install bpf-linker --version 0.10.4 --locked.
+set -euo pipefail
+cd "$(dirname "$0")"
+object=../crates/datapath/object/stackube.o
+target=${STACKUBE_BPF_TARGET:-$PWD/target}
+# RUSTC_BOOTSTRAP: core has to be compiled for this target, which stable cargo does not do by itself. Paths are left out of the object.
+export RUSTC_BOOTSTRAP=1 CARGO_TARGET_DIR=$target CARGO_ENCODED_RUSTFLAGS
+source_root=$(rustc --print sysroot)/lib/rustlib/src/rust
+flags=(--cfg 'bpf_target_arch="x86_64"' -C debuginfo=2 -C link-arg=--btf -C linker=bpf-linker
+  --remap-path-prefix "$source_root=/rust" --remap-path-prefix "${CARGO_HOME:-$HOME/.cargo}=/cargo" --remap-path-prefix "$(cd .. && pwd)=/stackube")
+CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
+cargo build --quiet --release --locked --target bpfel-unknown-none -Z build-std=core
+built=$target/bpfel-unknown-none/release/stackube
+if [[ ${1:-} == --check ]]; then
+  cmp "$built" "$object"
+else
+  install -m 644 -D "$built" "$object"
+fi

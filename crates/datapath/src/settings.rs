@@ -1,0 +1,92 @@
+//! The node's addresses and the rates of its pods.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use ipnet::Ipv4Net;
+
+use crate::Error;
+use crate::abi::{self, Rate};
+use crate::table::{set_array, wire};
+
+/// The host link of this node.
+#[derive(Debug, Clone)]
+pub struct LinkSettings {
+    /// The node's address on the link.
+    pub address: Ipv4Addr,
+    /// What a pod sees when it reaches itself through a service.
+    pub hairpin: Ipv4Addr,
+    /// The range of aliases.
+    pub aliases: Ipv4Net,
+    /// Index of the far end (`stackube1`), where the datapath is attached.
+    pub far_ifindex: u32,
+    /// MAC address of the node end (`stackube0`).
+    pub node_mac: [u8; 6],
+    /// MAC address of the far end.
+    pub far_mac: [u8; 6],
+    /// What one pod may use.
+    pub limits: Limits,
+}
+
+/// What one pod may use of its node. A rate is (packets per second, packets at once).
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Entries in the flow table: two to a connection through a service, one to another. 1024 to 1000000.
+    pub flows: u32,
+    /// DNS queries.
+    pub dns: (u32, u32),
+    /// New connections to the API server.
+    pub host: (u32, u32),
+    /// Resets and ICMP messages in answer to what is refused.
+    pub refusals: (u32, u32),
+    /// Fragmented packets through services.
+    pub fragments: (u32, u32),
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            flows: 65_536,
+            dns: (1000, 2000),
+            host: (100, 300),
+            refusals: (500, 500),
+            fragments: (5000, 1000),
+        }
+    }
+}
+
+impl LinkSettings {
+    /// The usual addresses on a link whose devices are the given.
+    pub const fn on(far_ifindex: u32, node_mac: [u8; 6], far_mac: [u8; 6], limits: Limits) -> Self {
+        Self {
+            address: Ipv4Addr::new(169, 254, 77, 1),
+            hairpin: Ipv4Addr::new(169, 254, 77, 2),
+            aliases: Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 128, 0), 17),
+            far_ifindex,
+            node_mac,
+            far_mac,
+            limits,
+        }
+    }
+
+    pub(crate) fn write(&self, root: &Path) -> Result<(), Error> {
+        let rate = |(per_second, burst)| Rate { per_second, burst };
+        let mut rates = [rate((0, 0)); abi::BUCKETS];
+        rates[abi::BUCKET_DNS] = rate(self.limits.dns);
+        rates[abi::BUCKET_HOST] = rate(self.limits.host);
+        rates[abi::BUCKET_REFUSE] = rate(self.limits.refusals);
+        rates[abi::BUCKET_FRAGMENT] = rate(self.limits.fragments);
+        let settings = abi::Settings {
+            link_address: wire(self.address),
+            hairpin_address: wire(self.hairpin),
+            alias_network: wire(self.aliases.network()),
+            alias_mask: wire(self.aliases.netmask()),
+            far_ifindex: self.far_ifindex,
+            node_mac: self.node_mac,
+            far_mac: self.far_mac,
+            flow_quota: self.limits.flows,
+            rates,
+        };
+        set_array(root, "settings", settings)
+    }
+}
