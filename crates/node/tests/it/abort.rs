@@ -1,6 +1,6 @@
 //! Calls that end before they are done.
 
-use crate::lab::{Lab, Pod};
+use crate::lab::{Lab, Pod, Waits};
 
 #[test]
 fn an_add_whose_plugin_was_killed_while_it_waited_plugs_nothing() {
@@ -43,7 +43,7 @@ fn a_del_takes_back_an_add_that_is_under_way() {
 
 #[test]
 fn flows_that_are_never_installed_fail_the_add_and_leave_nothing() {
-    let (lab, pod) = (Lab::new(), Pod::number(1));
+    let (lab, pod) = (Lab::waiting(Waits::SHORT), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
     lab.ovs.install(false);
@@ -57,7 +57,7 @@ fn flows_that_are_never_installed_fail_the_add_and_leave_nothing() {
 
 #[test]
 fn a_port_that_never_comes_fails_the_add_with_the_reason() {
-    let (lab, pod, other) = (Lab::new(), Pod::number(1), Pod::number(2));
+    let (lab, pod, other) = (Lab::waiting(Waits::SHORT), Pod::number(1), Pod::number(2));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port_waiting("no address is free on this node"));
     let (code, text) = lab.add("c1", &pod, &netns).error();

@@ -2,7 +2,7 @@
 
 use stackube_api::names::ADDRESS_REFUSED_ANNOTATION;
 
-use crate::lab::{Lab, Pod};
+use crate::lab::{Lab, Pod, Waits};
 
 /// A pod of another network with the address of `pod`.
 fn with_address_of(pod: &Pod, number: u8) -> Pod {
@@ -46,7 +46,7 @@ fn an_address_of_a_live_sandbox_is_refused_until_another_comes() {
 
 #[test]
 fn a_refusal_that_nobody_answers_fails_the_add() {
-    let lab = Lab::new();
+    let lab = Lab::waiting(Waits::SHORT_FOR_PORTS);
     let first = Pod::number(1);
     let second = with_address_of(&first, 2);
     let (a, b) = (lab.pod_namespace("a"), lab.pod_namespace("b"));
@@ -61,7 +61,7 @@ fn a_refusal_that_nobody_answers_fails_the_add() {
 
 #[test]
 fn a_force_deleted_pods_address_stays_held_while_its_sandbox_lives() {
-    let lab = Lab::new();
+    let lab = Lab::waiting(Waits::SHORT_FOR_PORTS);
     let first = Pod::number(1);
     let second = with_address_of(&first, 2);
     let (a, b) = (lab.pod_namespace("a"), lab.pod_namespace("b"));
@@ -93,7 +93,7 @@ fn the_address_of_a_sandbox_that_died_without_del_is_free() {
 
 #[test]
 fn of_two_adds_at_once_with_one_address_one_wins() {
-    let lab = Lab::new();
+    let lab = Lab::waiting(Waits::SHORT_FOR_PORTS);
     let first = Pod::number(1);
     let second = with_address_of(&first, 2);
     let (a, b) = (lab.pod_namespace("a"), lab.pod_namespace("b"));

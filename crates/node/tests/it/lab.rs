@@ -29,6 +29,34 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 static COUNTER: AtomicU32 = AtomicU32::new(0);
 
+/// How long the daemon waits for a Port, for its device to be opened and for its flows, in seconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Waits {
+    pub(crate) port: u8,
+    pub(crate) open: u8,
+    pub(crate) install: u8,
+}
+
+impl Waits {
+    /// Longer than any pause of a busy machine, so that no test sees a time-out that it does not mean to see.
+    pub(crate) const PATIENT: Self = Self {
+        port: 60,
+        open: 30,
+        install: 60,
+    };
+    /// For a test that waits until a Port is given up, and for nothing else.
+    pub(crate) const SHORT_FOR_PORTS: Self = Self {
+        port: 8,
+        ..Self::PATIENT
+    };
+    /// For the tests of the time-outs themselves.
+    pub(crate) const SHORT: Self = Self {
+        port: 4,
+        open: 3,
+        install: 4,
+    };
+}
+
 /// Everything of one test. It goes when the test ends, and with the test's process if that is killed.
 pub(crate) struct Lab {
     pub(crate) node: Namespace,
@@ -37,6 +65,7 @@ pub(crate) struct Lab {
     daemon: RefCell<Option<Process>>,
     directory: TempDir,
     prefix: String,
+    waits: Waits,
     /// Runs the API and the stand-in until the lab goes.
     _runtime: Runtime,
 }
@@ -45,6 +74,16 @@ impl Lab {
     /// A node with a running daemon.
     pub(crate) fn new() -> Self {
         let lab = Self::without_daemon();
+        lab.start_daemon(None);
+        lab
+    }
+
+    /// A node with a running daemon that gives up what does not come.
+    pub(crate) fn waiting(waits: Waits) -> Self {
+        let lab = Self {
+            waits,
+            ..Self::without_daemon()
+        };
         lab.start_daemon(None);
         lab
     }
@@ -73,6 +112,7 @@ impl Lab {
             daemon: RefCell::new(None),
             directory,
             prefix,
+            waits: Waits::PATIENT,
             _runtime: runtime,
         }
     }
@@ -91,9 +131,9 @@ impl Lab {
             .env("KUBESTACK_PLUGIN", env!("CARGO_BIN_EXE_kubestack"))
             .env("KUBESTACK_CNI_BIN_DIR", self.path("bin"))
             .env("KUBESTACK_CNI_CONF_DIR", self.path("net.d"))
-            .env("KUBESTACK_PORT_TIMEOUT", "4")
-            .env("KUBESTACK_OPEN_TIMEOUT", "3")
-            .env("KUBESTACK_INSTALL_TIMEOUT", "4");
+            .env("KUBESTACK_PORT_TIMEOUT", self.waits.port.to_string())
+            .env("KUBESTACK_OPEN_TIMEOUT", self.waits.open.to_string())
+            .env("KUBESTACK_INSTALL_TIMEOUT", self.waits.install.to_string());
         if let Some(step) = kill_after {
             command.env(crate::daemon::KILL_AFTER, format!("{step:?}"));
         }

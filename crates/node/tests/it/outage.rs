@@ -1,10 +1,10 @@
 //! Open vSwitch away or stuck.
 
-use crate::lab::{Lab, Pod};
+use crate::lab::{Lab, Pod, Waits};
 
 #[test]
 fn without_the_database_the_node_says_so_and_recovers() {
-    let (lab, pod) = (Lab::new(), Pod::number(1));
+    let (lab, pod) = (Lab::waiting(Waits::SHORT), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
     lab.add("c1", &pod, &netns).ok();
@@ -26,7 +26,7 @@ fn without_the_database_the_node_says_so_and_recovers() {
 
 #[test]
 fn a_vswitchd_that_does_not_run_fails_the_add_and_leaves_nothing() {
-    let (lab, pod) = (Lab::new(), Pod::number(1));
+    let (lab, pod) = (Lab::waiting(Waits::SHORT), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
     lab.ovs.stop_vswitchd();
@@ -39,7 +39,7 @@ fn a_vswitchd_that_does_not_run_fails_the_add_and_leaves_nothing() {
 
 #[test]
 fn without_the_bridge_no_pod_is_promised_anything() {
-    let (lab, pod) = (Lab::new(), Pod::number(1));
+    let (lab, pod) = (Lab::waiting(Waits::SHORT), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
     lab.ovs.vsctl("del-br br-int");
