@@ -29,7 +29,7 @@ node-test: ## tests of the node's parts in network namespaces with a real Open v
 	tests/node.sh
 
 .PHONY: vm-test
-vm-test: ## tests of the node's parts with the kernel's Open vSwitch, in an emulated machine (10 minutes)
+vm-test: ## tests of the node's parts with the kernel's Open vSwitch, in an emulated machine
 	tests/vm.sh
 
 .PHONY: devbox
@@ -69,5 +69,4 @@ lint: ## formatting, clippy, shellcheck
 
 .PHONY: audit
 audit: ## licenses, bans and sources of all dependencies
-	command -v cargo-deny >/dev/null || cargo install --locked cargo-deny@0.20.2
-	cargo deny --all-features check bans licenses sources
+	tests/audit.sh

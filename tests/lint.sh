@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Formatting, clippy and shellcheck, as TAP.
+# Formatting, clippy, shellcheck and the dependencies' licenses, as TAP.
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit 1
 failed=0
@@ -22,5 +22,6 @@ check "clippy (live tests)" cargo clippy -p stackube-openstack --test live --qui
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
 check "shellcheck (devbox)" devbox/lint.sh
+check "dependencies (make audit)" tests/audit.sh
 check "deployment/stackube.yaml is current (make generate)" bundle_is_current
 exit "$failed"
