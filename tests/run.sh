@@ -5,17 +5,34 @@ set -uo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT" || exit 1
 rm -rf "$RESULTS"
-
-trap 'devbox/devbox down >/dev/null 2>&1' EXIT
-stage set-up devbox/devbox prerequisites || { counted; exit 1; }
-# Downloads and compiles of the devbox take minutes, so they run beside the Rust builds.
 mkdir -p "$RESULTS"
-devbox/devbox build > "$RESULTS/build.txt" 2>&1 &
+# A test that fails says what it wants to say; the frames below it would push that out of sight.
+export RUST_BACKTRACE=0
+
+# However this run ends, the last lines tell how it went.
+finish() {
+  local status=$?
+  devbox/devbox down > /dev/null 2>&1
+  counted || status=1
+  exit "$status"
+}
+trap 'echo "not ok - ended by a signal" > "$RESULTS/signal.log"; exit 143' INT TERM
+trap finish EXIT
+
+# Downloads and compiles of the devbox take minutes, so they run beside the Rust builds; this waits for them.
+built() {
+  tail --pid="$build" --lines=+1 --follow "$RESULTS/build.txt"
+  return "$(cat "$RESULTS/build.status")"
+}
+
+stage set-up devbox/devbox prerequisites || exit 1
+# What a run that was killed left, perhaps one of a checkout that is gone.
+stage clean devbox/devbox down || exit 1
+(devbox/devbox build; echo $? > "$RESULTS/build.status") > "$RESULTS/build.txt" 2>&1 &
 build=$!
 stage lint tests/lint.sh
 stage unit make --no-print-directory unit
-say "waiting for the devbox's parts"
-wait "$build" || cat "$RESULTS/build.txt"
+stage build built
 stage node tests/node.sh
 if stage devbox make --no-print-directory devbox; then
   stage openstack env STACKUBE_CLOUDS_FILE="$ROOT/.devbox/clouds.yaml" cargo test --quiet -p stackube-openstack --test live
@@ -23,5 +40,4 @@ if stage devbox make --no-print-directory devbox; then
   stage demo tests/demo.sh
 fi
 stage down devbox/test.sh
-say "finished"
-counted
+stage prune devbox/devbox prune
