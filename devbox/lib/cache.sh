@@ -24,11 +24,36 @@ cache_fill() {
   exec {lock}>&-
 }
 
-# cache_prune DAYS: removes entries that no run has used for so many days.
+# cache_entries: all entries, the one used last first.
+cache_entries() {
+  if [[ ! -d $cache ]]; then return; fi
+  find "$cache" -mindepth 1 -maxdepth 1 -type d -regextype posix-extended -regex '.*/[a-z-]+-[0-9a-f]{16}' -printf '%T@ %f\n' |
+    sort --numeric-sort --reverse | cut -d' ' -f2
+}
+
+# cache_used: the entries that must stay: what this checkout would use, and what the running devbox does, whosever it is.
+cache_used() {
+  local name
+  for name in "${!keys[@]}"; do echo "$name-${keys[$name]}"; done
+  if [[ -f $run/entries ]]; then cat "$run/entries"; fi
+}
+
+# cache_prune [DAYS]: removes what nothing uses: of each name all but the two entries that were used last, and those that were
+# not used for so many days (7).
 cache_prune() {
-  local entry
+  local days=${1:-7} oldest name entry used
+  local -A kept=()
+  oldest=$((EPOCHSECONDS - days * 86400))
+  used=$(cache_used)
   while read -r entry; do
+    name=${entry%-*}
+    kept[$name]=$((${kept[$name]:-0} + 1))
+    if grep --quiet --line-regexp --fixed-strings -e "$entry" <<<"$used"; then continue; fi
+    if ((kept[$name] <= 2 && $(stat --format=%Y "$cache/$entry") >= oldest)); then continue; fi
     say "removing $entry"
-    remove_tree "$entry"
-  done < <(find "$cache" -mindepth 1 -maxdepth 1 -type d ! -name tmp -mtime "+$1")
+    # By way of a name that is no entry: an entry is complete or absent.
+    remove_tree "$cache/tmp/pruned"
+    mv -T "$cache/$entry" "$cache/tmp/pruned"
+    remove_tree "$cache/tmp/pruned"
+  done < <(cache_entries)
 }

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Everything that the devbox runs is in control groups below /stackube-devbox, so that `down` finds it whoever left it:
 #   up           a run of the devbox itself, with its builds
+#   build-KEY    builds alone, of one checkout
 #   keeper       the process that holds a host's container
 #   devbox-N     a host
 

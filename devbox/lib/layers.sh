@@ -38,7 +38,7 @@ build_downloads() {
   step roots "file systems of the images nginx and busybox" cache_fill roots "${keys[roots]}" "$devbox/containers/roots.sh"
 }
 
-# build_layers: everything that downloads or compiles.
+# build_layers: everything that downloads or compiles, by processes of the control group $work_group.
 build_layers() {
   local programs downloads status=0
   build_programs &
@@ -51,7 +51,7 @@ build_layers() {
   if ((status != 0)); then # the first failure ends the other half, which could take minutes
     cgroup_leave
     exec 2>/dev/null # what failed has been said
-    cgroup_kill up
+    cgroup_kill "$work_group"
     exit "$status"
   fi
   step kubernetes "host image: Kubernetes" cache_fill kubernetes-layer "${keys[kubernetes-layer]}" make_kubernetes_layer

@@ -28,16 +28,22 @@ running_key() {
   if [[ -f $run/ready ]]; then cat "$run/ready"; fi
 }
 
-# build: fills the cache with everything that downloads or compiles.
+# build: fills the cache with everything that downloads or compiles. Entries have their own locks: it may run beside anything.
 build() {
-  lock_machine
-  cgroup_join up
+  work_group=$(build_group)
+  cgroup_join "$work_group"
   build_layers
+}
+
+# build_group: the control group of this checkout's builds.
+build_group() {
+  echo "build-$(content_key -s "$repository")"
 }
 
 up() {
   local key name layers running
   lock_machine
+  work_group=up
   cgroup_join up
   key="$repository ${keys[configured]}"
   running=$(running_key)
@@ -52,6 +58,7 @@ up() {
     die "a devbox of ${running% *} runs on this machine" "end it with: make down (from any checkout)"
   fi
   clear_machine # left by a run that was killed
+  cache_used >"$run/entries"
 
   build_layers
   step network "network: bridge, namespaces, blackholes" network_up
@@ -73,7 +80,7 @@ up() {
 # clear_machine: ends the hosts and removes the network, whoever started them.
 clear_machine() {
   local name
-  rm -f "$run/ready"
+  rm -f "$run/ready" "$run/entries"
   cgroup_kill keeper
   for name in $(cgroup_hosts); do
     cgroup_kill "$name"
@@ -87,6 +94,7 @@ clear_machine() {
 
 down() {
   lock_machine force
+  cgroup_kill "$(build_group)"
   clear_machine
   rm -rf "$run"
   say "nothing of the devbox is left on this machine; the cache stays in $cache"
