@@ -12,16 +12,19 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use crate::api_servers::ApiServers;
 use crate::config::Config;
 use crate::link::HostLinks;
 use crate::metrics::Metrics;
+use crate::nodelink::NodeLink;
+use crate::nodelink::keep::Changes;
 use crate::ovsdb::Ovsdb;
 use crate::ports::kubernetes::{self, KubernetesWriter};
 use crate::ports::{PortWatch, PortWriter};
 use crate::report::chain;
-use crate::sandbox::Engine;
 use crate::sandbox::steps::StepHook;
-use crate::{admin, chassis, firewall, install, release, server};
+use crate::sandbox::{Engine, Parts};
+use crate::{admin, api_servers, chassis, firewall, install, release, server};
 
 /// How often what is left of dead sandboxes is looked for.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
@@ -43,11 +46,15 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
     let _disconnect = disconnect.drop_guard();
     let (publish, ports) = watch::channel(None);
     let writer: Arc<dyn PortWriter> = Arc::new(KubernetesWriter::new(client.clone(), &config.node_name));
-    let links = HostLinks::open()?;
+    let (publish_servers, api_servers) = watch::channel(None);
+    let parts = Parts {
+        ovsdb: ovsdb.clone(),
+        links: HostLinks::open()?,
+        link: NodeLink::open()?,
+    };
     let engine = Engine::new(
         config.settings(),
-        ovsdb.clone(),
-        links,
+        parts,
         ports.clone(),
         Arc::clone(&writer),
         metrics.clone(),
@@ -57,6 +64,7 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
     let (tasks, ready) = (TaskTracker::new(), CancellationToken::new());
     let node = &config.node_name;
     tasks.spawn(kubernetes::watch(client.clone(), node.clone(), publish, stop.clone()));
+    tasks.spawn(api_servers::watch(client.clone(), publish_servers, stop.clone()));
     tasks.spawn(chassis::publish(client, node.clone(), ovsdb.clone(), stop.clone()));
     tasks.spawn(admin::serve(
         listener,
@@ -65,7 +73,13 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
         ready.clone(),
         stop.clone(),
     ));
-    let started = start(&config, &engine, &metrics, &ports, &stop, &tasks);
+    let guards = Guards {
+        engine: engine.clone(),
+        metrics: metrics.clone(),
+        stop: stop.clone(),
+        tasks: tasks.clone(),
+    };
+    let started = start(&config, &guards, &ports, api_servers);
     tokio::select! {
         () = stop.cancelled() => {}
         outcome = started => {
@@ -81,17 +95,35 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
     Ok(())
 }
 
-/// Firewall first, then the socket, then the clean-up, and at last the files that make the runtime call.
+/// What the tasks need that keep the node as it should be.
+struct Guards {
+    engine: Engine,
+    metrics: Metrics,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+/// Firewall first, then the link, then the socket, then the clean-up, and at last the files that make the runtime call.
 async fn start(
     config: &Config,
-    engine: &Engine,
-    metrics: &Metrics,
+    guards: &Guards,
     ports: &PortWatch,
-    stop: &CancellationToken,
-    tasks: &TaskTracker,
+    api_servers: watch::Receiver<ApiServers>,
 ) -> anyhow::Result<()> {
+    let Guards {
+        engine,
+        metrics,
+        stop,
+        tasks,
+    } = guards;
     protect().await;
-    tasks.spawn(firewall::keep(metrics.clone(), stop.clone()));
+    tasks.spawn(firewall::keep(metrics.clone(), api_servers, stop.clone()));
+    let changes = Changes::subscribe();
+    while let Err(error) = engine.ensure_link().await {
+        warn!(error = %error.report(), "cannot set up the node's link to its pods yet");
+        tokio::time::sleep(RETRY).await;
+    }
+    tasks.spawn(keep_link(engine.clone(), metrics.clone(), changes, stop.clone()));
     let listener = server::listen(&config.socket)?;
     tasks.spawn(server::serve(listener, engine.clone(), metrics.clone(), stop.clone()));
     while let Err(error) = engine.purge().await {
@@ -116,12 +148,30 @@ async fn start(
 /// No pod is plugged in before the firewall stands.
 async fn protect() {
     loop {
-        match tokio::task::spawn_blocking(firewall::ensure).await {
+        match tokio::task::spawn_blocking(|| firewall::ensure(None)).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => warn!(error = %chain(&error), "cannot set up the firewall yet"),
             Err(error) => warn!(%error, "cannot set up the firewall yet"),
         }
         tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// Keeps the node's link, and the routes over it, as they should be.
+async fn keep_link(engine: Engine, metrics: Metrics, mut changes: Changes, stop: CancellationToken) {
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = changes.next() => {}
+        }
+        match engine.ensure_link().await {
+            Ok(done) if done.is_empty() => {}
+            Ok(done) => {
+                metrics.link_restored();
+                warn!(done = %done.join(", "), "somebody had changed the node's link to its pods: it is back");
+            }
+            Err(error) => warn!(error = %error.report(), "cannot look after the node's link to its pods"),
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The host's firewall around the pods' veth pairs: nothing passes between a pod and the host's own IP stack.
+//! The host's firewall around the pods' veth pairs: nothing passes between a pod and the host's own IP stack, but for
+//! what the node's link is for.
 //!
 //! A pod's frames belong to Open vSwitch. But a host end is also a network device of the host, and with the userspace
 //! datapath the host sees a copy of every frame: a pod could send to its MAC address and have the node route for it,
@@ -9,23 +10,32 @@
 //! way out after all of them, and in between once more. Rules of others cannot undo a drop. ARP is switched off on the
 //! devices themselves, and they have no address of either family.
 //!
+//! On the link ([`crate::nodelink`]) only this passes: kubelet's probes, by the mark of its sockets; questions to the
+//! node's DNS server and their answers; connections of pods to the API servers, which leave a node with its own address;
+//! and answers to all of that. The programs at the link's ends see to the same from the pods' side.
+//!
 //! The table is written by netlink, so that the image needs neither `nft` nor its libraries, and watched: whoever
 //! flushes the ruleset gets it back within a second. It stays when the daemon goes, as the pods do.
 
+mod expressions;
 mod messages;
 mod ruleset;
 mod socket;
 
+use std::collections::BTreeSet;
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
 use thiserror::Error;
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::ruleset::wanted;
+use self::ruleset::{TABLE, wanted};
 use self::socket::NftSocket;
+use crate::api_servers::ApiServers;
 use crate::metrics::Metrics;
 use crate::report::chain;
 
@@ -62,22 +72,40 @@ pub enum FirewallError {
     Unreadable(#[source] netlink_packet_core::DecodeError),
 }
 
-/// Puts the table there, if it is not there as it should be. True if it had to.
+/// What [`ensure`] found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The table was as it should be.
+    Same,
+    /// It was as it should have been before the API servers' addresses changed.
+    Updated,
+    /// It was missing or changed.
+    Restored,
+}
+
+/// Puts the table there, if it is not there as it should be. As long as the API servers' addresses are not known, those
+/// that the table has stay.
 ///
 /// # Errors
 /// [`FirewallError`]; the table is as it was then.
-pub fn ensure() -> Result<bool, FirewallError> {
+pub fn ensure(api_servers: Option<&BTreeSet<SocketAddrV4>>) -> Result<Outcome, FirewallError> {
     let socket = NftSocket::open()?;
-    let wanted = wanted();
-    if socket.read(&wanted.name)? == Some(wanted.clone()) {
-        return Ok(false);
+    let found = socket.read(TABLE)?;
+    let known = found.as_ref().map(ruleset::api_servers).unwrap_or_default();
+    let wanted = wanted(api_servers.unwrap_or(&known));
+    if found == Some(wanted.as_found()) {
+        return Ok(Outcome::Same);
     }
     socket.replace(&wanted)?;
-    Ok(true)
+    Ok(if found == Some(ruleset::wanted(&known).as_found()) {
+        Outcome::Updated
+    } else {
+        Outcome::Restored
+    })
 }
 
 /// Keeps the table there until `stop`.
-pub async fn keep(metrics: Metrics, stop: CancellationToken) {
+pub async fn keep(metrics: Metrics, mut api_servers: watch::Receiver<ApiServers>, stop: CancellationToken) {
     let mut announcements = subscribe();
     loop {
         let look = async {
@@ -97,10 +125,13 @@ pub async fn keep(metrics: Metrics, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => return,
             () = look => {}
+            Ok(()) = api_servers.changed() => {}
         }
-        match tokio::task::spawn_blocking(ensure).await {
-            Ok(Ok(false)) | Err(_) => {}
-            Ok(Ok(true)) => {
+        let servers = api_servers.borrow_and_update().clone();
+        match tokio::task::spawn_blocking(move || ensure(servers.as_ref())).await {
+            Ok(Ok(Outcome::Same)) | Err(_) => {}
+            Ok(Ok(Outcome::Updated)) => info!("the firewall lets pods reach the API servers where they are now"),
+            Ok(Ok(Outcome::Restored)) => {
                 metrics.firewall_restored();
                 warn!("somebody had removed or changed Stackube's nftables table: it is back");
             }

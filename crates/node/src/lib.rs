@@ -8,6 +8,7 @@
 //! It may not touch: OpenStack, other nodes' objects, any OVSDB row or network device that it has not made.
 
 pub mod admin;
+pub mod api_servers;
 pub mod chassis;
 pub mod config;
 pub mod daemon;
@@ -15,6 +16,7 @@ pub mod firewall;
 pub mod install;
 pub mod link;
 pub mod metrics;
+pub mod nodelink;
 pub mod ovsdb;
 pub mod plugin;
 pub mod ports;

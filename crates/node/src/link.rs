@@ -44,13 +44,16 @@ pub enum LinkError {
         #[source]
         source: rustix::io::Errno,
     },
+    /// A device of another kind has a name that is ours.
+    #[error("device {0} is not a veth: something else made it; rename or remove it")]
+    Foreign(String),
     /// The device is not there.
     #[error("there is no device {0}")]
     Missing(String),
 }
 
 impl LinkError {
-    fn netlink(action: &'static str, device: &str) -> impl FnOnce(rtnetlink::Error) -> Self {
+    pub(crate) fn netlink(action: &'static str, device: &str) -> impl FnOnce(rtnetlink::Error) -> Self {
         let device = device.to_owned();
         move |source| Self::Netlink { action, device, source }
     }
@@ -69,6 +72,16 @@ impl LinkError {
     /// Whether the device or its namespace has gone.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Missing(_)) || self.errno() == Some(rustix::io::Errno::NODEV.raw_os_error())
+    }
+
+    /// Whether what was to be removed has gone.
+    pub(crate) fn is_no_such(&self) -> bool {
+        let gone = [
+            rustix::io::Errno::SRCH,
+            rustix::io::Errno::NOENT,
+            rustix::io::Errno::NODEV,
+        ];
+        gone.iter().any(|errno| self.errno() == Some(errno.raw_os_error()))
     }
 
     /// Whether something of that name is there already.
@@ -94,7 +107,7 @@ pub struct PodInterface {
 
 /// Keeps the kernel from giving a device an IPv6 address of its own: only IPv4 is supported. Unlike the sysctl
 /// `disable_ipv6` this needs no writable /proc/sys.
-async fn forgo_ipv6(handle: &Handle, index: u32, name: &str) -> Result<(), LinkError> {
+pub(crate) async fn forgo_ipv6(handle: &Handle, index: u32, name: &str) -> Result<(), LinkError> {
     let mode = AfSpecInet6::AddrGenMode(In6AddrGenMode::None);
     let request = LinkUnspec::new_with_index(index)
         .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![AfSpecUnspec::Inet6(vec![mode])]))

@@ -71,6 +71,7 @@ pub struct Metrics {
     sandboxes: Gauge,
     adds: Gauge,
     firewall_restored: Counter,
+    link_restored: Counter,
 }
 
 /// See [`Metrics::add_in_progress`].
@@ -88,12 +89,8 @@ impl Default for Metrics {
         let histogram = || Histogram::new(BUCKETS);
         let phases = Family::<PhaseLabels, Histogram>::new_with_constructor(histogram);
         let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
-        let (calls, sandboxes, adds, firewall_restored) = (
-            Family::default(),
-            Gauge::default(),
-            Gauge::default(),
-            Counter::default(),
-        );
+        let (calls, sandboxes, adds) = (Family::default(), Gauge::default(), Gauge::default());
+        let (firewall_restored, link_restored) = (Counter::default(), Counter::default());
         let mut registry = Registry::with_prefix("kubestack");
         registry.register_with_unit(
             "add_phase_duration",
@@ -119,6 +116,11 @@ impl Default for Metrics {
             "How often the firewall was found missing or changed and was put back",
             firewall_restored.clone(),
         );
+        registry.register(
+            "link_restored",
+            "How often the node's link to its pods was found missing or changed and was put back",
+            link_restored.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             phases,
@@ -127,6 +129,7 @@ impl Default for Metrics {
             sandboxes,
             adds,
             firewall_restored,
+            link_restored,
         }
     }
 }
@@ -156,6 +159,11 @@ impl Metrics {
     /// Records that the firewall had to be put back.
     pub fn firewall_restored(&self) {
         self.firewall_restored.inc();
+    }
+
+    /// Records that the node's link had to be put back.
+    pub fn link_restored(&self) {
+        self.link_restored.inc();
     }
 
     /// Sets the number of sandboxes.

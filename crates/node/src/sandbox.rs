@@ -10,6 +10,6 @@ pub mod record;
 pub mod steps;
 pub mod transaction;
 
-pub use engine::{Engine, Settings};
+pub use engine::{Engine, Parts, Settings};
 pub use error::SandboxError;
 pub use steps::Step;

@@ -1,21 +1,20 @@
 //! Between [`Table`](super::ruleset::Table) and nftables' netlink messages (linux/netfilter/nf_tables.h).
 
 use netlink_packet_netfilter::nftables::{
-    ChainAttribute, ChainMessage, Cmp, DataAttribute, ExpressionAttribute, Expressions, Hook as HookAttribute,
-    HookNumber, Immediate, InetHookNumber, ListAttribute, Meta, MetaKey, NfTablesMessage, Operator, Register,
-    RuleAttribute, RuleMessage, TableAttribute, TableFlags, TableMessage, Verdict, VerdictAttribute,
+    ChainAttribute, ChainMessage, Hook as HookAttribute, HookNumber, InetHookNumber, NfTablesMessage, RuleAttribute,
+    RuleMessage, TableAttribute, TableFlags, TableMessage,
 };
 
-use super::ruleset::{Chain, Direction, Hook, PREFIX, Rule, Table};
+use super::expressions::expressions;
+use super::ruleset::{Chain, Hook, Kind, Rule, Table};
 
-/// `NF_ACCEPT` and `NF_DROP` of linux/netfilter.h.
+/// `NF_ACCEPT` of linux/netfilter.h.
 const NF_ACCEPT: u32 = 1;
-const NF_DROP: u32 = 0;
 /// `NFTNL_UDATA_RULE_COMMENT` of libnftnl: how `nft` keeps comments, so that it shows ours.
 const UDATA_COMMENT: u8 = 0;
 
 /// The messages that replace whatever table of the name there is, for one batch.
-pub(super) fn replace(table: &Table) -> Vec<NfTablesMessage> {
+pub(super) fn replace(table: &Table<Rule>) -> Vec<NfTablesMessage> {
     let message = || TableMessage {
         attributes: vec![TableAttribute::Name(table.name.clone())],
     };
@@ -26,62 +25,34 @@ pub(super) fn replace(table: &Table) -> Vec<NfTablesMessage> {
         NfTablesMessage::NewTable(message()),
     ];
     for chain in &table.chains {
-        messages.push(NfTablesMessage::NewChain(new_chain(table, chain)));
-        messages.extend(
-            chain
-                .rules
-                .iter()
-                .map(|rule| NfTablesMessage::NewRule(new_rule(table, chain, rule))),
-        );
+        messages.push(NfTablesMessage::NewChain(new_chain(&table.name, chain)));
+        let rules = chain.rules.iter().map(|rule| new_rule(&table.name, &chain.name, rule));
+        messages.extend(rules.map(NfTablesMessage::NewRule));
     }
     messages
 }
 
-fn new_chain(table: &Table, chain: &Chain) -> ChainMessage {
+fn new_chain(table: &str, chain: &Chain<Rule>) -> ChainMessage {
     ChainMessage {
         attributes: vec![
-            ChainAttribute::Table(table.name.clone()),
+            ChainAttribute::Table(table.to_owned()),
             ChainAttribute::Name(chain.name.clone()),
             ChainAttribute::Hook(vec![
                 HookAttribute::Number(HookNumber::Inet(hook_number(chain.hook))),
                 HookAttribute::Priority(chain.priority.cast_unsigned()),
             ]),
             ChainAttribute::Policy(NF_ACCEPT),
-            ChainAttribute::Type("filter".into()),
+            ChainAttribute::Type(kind_name(chain.kind).into()),
         ],
     }
 }
 
-fn new_rule(table: &Table, chain: &Chain, rule: &Rule) -> RuleMessage {
-    let key = match rule.direction {
-        Direction::In => MetaKey::Iifname,
-        Direction::Out => MetaKey::Oifname,
-    };
-    let load = vec![Meta::Key(key), Meta::DestinationRegister(Register::Reg1)];
-    // Comparing fewer bytes than a name has is how nftables matches a prefix.
-    let compare = vec![
-        Cmp::SourceRegister(Register::Reg1),
-        Cmp::Op(Operator::Equal),
-        Cmp::Data(DataAttribute::Value(PREFIX.as_bytes().to_vec())),
-    ];
-    let drop = vec![
-        Immediate::DestinationRegister(Register::Verdict),
-        Immediate::Data(DataAttribute::Verdict(vec![VerdictAttribute::Code(Verdict::Other(
-            NF_DROP,
-        ))])),
-    ];
-    let counter = ListAttribute::Element(vec![ExpressionAttribute::Name("counter".into())]);
-    let expressions = vec![
-        Expressions::Meta(load).into(),
-        Expressions::Cmp(compare).into(),
-        counter,
-        Expressions::Immediate(drop).into(),
-    ];
+fn new_rule(table: &str, chain: &str, rule: &Rule) -> RuleMessage {
     RuleMessage {
         attributes: vec![
-            RuleAttribute::Table(table.name.clone()),
-            RuleAttribute::Chain(chain.name.clone()),
-            RuleAttribute::Expressions(expressions),
+            RuleAttribute::Table(table.to_owned()),
+            RuleAttribute::Chain(chain.to_owned()),
+            RuleAttribute::Expressions(expressions(rule)),
             RuleAttribute::UserData(comment(&rule.comment)),
         ],
     }
@@ -95,13 +66,14 @@ pub(super) fn read_table(message: &TableMessage, name: &str) -> Option<bool> {
 }
 
 /// A base chain of that table, without its rules; other chains are none.
-pub(super) fn read_chain(message: &ChainMessage, table: &str) -> Option<Chain> {
-    let (mut name, mut hook, mut priority, mut ours, mut accepts) = (None, None, None, false, false);
+pub(super) fn read_chain(message: &ChainMessage, table: &str) -> Option<Chain<Option<String>>> {
+    let (mut name, mut hook, mut priority, mut kind, mut ours, mut accepts) = (None, None, None, None, false, false);
     for attribute in &message.attributes {
         match attribute {
             ChainAttribute::Table(value) => ours = value == table,
             ChainAttribute::Name(value) => name = Some(value.clone()),
             ChainAttribute::Policy(policy) => accepts = *policy == NF_ACCEPT,
+            ChainAttribute::Type(value) => kind = read_kind(value),
             ChainAttribute::Hook(attributes) => {
                 for attribute in attributes {
                     match attribute {
@@ -118,47 +90,32 @@ pub(super) fn read_chain(message: &ChainMessage, table: &str) -> Option<Chain> {
         name: name?,
         hook: hook?,
         priority: priority?,
+        kind: kind?,
         rules: vec![],
     };
     (ours && accepts).then_some(complete)
 }
 
-/// A rule with its chain's name. A rule that is not ours has no direction that we know, and is returned without one.
-pub(super) fn read_rule(message: &RuleMessage, table: &str) -> Option<(String, Option<Rule>)> {
-    let (mut chain, mut text, mut direction, mut ours) = (None, None, None, false);
+/// The chain and the comment of a rule of that table. A rule without a comment is not ours.
+pub(super) fn read_rule(message: &RuleMessage, table: &str) -> Option<(String, Option<String>)> {
+    let (mut chain, mut text, mut ours) = (None, None, false);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Table(value) => ours = value == table,
             RuleAttribute::Chain(value) => chain = Some(value.clone()),
             RuleAttribute::UserData(data) => text = read_comment(data),
-            RuleAttribute::Expressions(expressions) => direction = expressions.iter().find_map(read_direction),
             _ => {}
         }
     }
-    let rule = direction
-        .zip(text)
-        .map(|(direction, comment)| Rule { direction, comment });
-    chain.filter(|_| ours).map(|chain| (chain, rule))
-}
-
-fn read_direction(expression: &ListAttribute<ExpressionAttribute>) -> Option<Direction> {
-    let ListAttribute::Element(attributes) = expression else {
-        return None;
-    };
-    attributes.iter().find_map(|attribute| match attribute {
-        ExpressionAttribute::Data(Expressions::Meta(meta)) => meta.iter().find_map(|m| match m {
-            Meta::Key(MetaKey::Iifname) => Some(Direction::In),
-            Meta::Key(MetaKey::Oifname) => Some(Direction::Out),
-            _ => None,
-        }),
-        _ => None,
-    })
+    chain.filter(|_| ours).map(|chain| (chain, text))
 }
 
 fn hook_number(hook: Hook) -> InetHookNumber {
     match hook {
         Hook::Prerouting => InetHookNumber::PreRouting,
+        Hook::Input => InetHookNumber::LocalIn,
         Hook::Forward => InetHookNumber::Forward,
+        Hook::Output => InetHookNumber::LocalOut,
         Hook::Postrouting => InetHookNumber::PostRouting,
     }
 }
@@ -166,10 +123,25 @@ fn hook_number(hook: Hook) -> InetHookNumber {
 fn read_hook(number: InetHookNumber) -> Option<Hook> {
     match number {
         InetHookNumber::PreRouting => Some(Hook::Prerouting),
+        InetHookNumber::LocalIn => Some(Hook::Input),
         InetHookNumber::Forward => Some(Hook::Forward),
+        InetHookNumber::LocalOut => Some(Hook::Output),
         InetHookNumber::PostRouting => Some(Hook::Postrouting),
         _ => None,
     }
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Filter => "filter",
+        Kind::Nat => "nat",
+    }
+}
+
+fn read_kind(name: &str) -> Option<Kind> {
+    [Kind::Filter, Kind::Nat]
+        .into_iter()
+        .find(|kind| kind_name(*kind) == name)
 }
 
 /// Type, length with the final zero, text.
@@ -194,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let table = wanted();
+        let table = wanted(&["192.0.2.1:6443".parse().unwrap()].into());
         let mut read = Table {
             name: table.name.clone(),
             chains: vec![],
@@ -206,12 +178,12 @@ mod tests {
                 NfTablesMessage::NewRule(message) => {
                     let (chain, rule) = read_rule(&message, &table.name).unwrap();
                     let chain = read.chains.iter_mut().find(|c| c.name == chain).unwrap();
-                    chain.rules.extend(rule);
+                    chain.rules.push(rule);
                 }
                 _ => {}
             }
         }
-        assert_eq!(read, table);
+        assert_eq!(read, table.as_found());
     }
 
     #[test]

@@ -14,7 +14,7 @@ use rustix::net::sockopt::{Timeout, set_socket_timeout};
 
 use super::FirewallError;
 use super::messages::{read_chain, read_rule, read_table, replace};
-use super::ruleset::{Direction, Rule, Table};
+use super::ruleset::{Found, Rule, Table};
 
 /// `NFNL_SUBSYS_NFTABLES` of linux/netfilter/nfnetlink.h, which a batch names in its first and last message.
 const SUBSYSTEM: u16 = 10;
@@ -41,7 +41,7 @@ impl NftSocket {
     }
 
     /// The table of that name, `None` if there is none.
-    pub(super) fn read(&self, name: &str) -> Result<Option<Table>, FirewallError> {
+    pub(super) fn read(&self, name: &str) -> Result<Option<Found>, FirewallError> {
         let tables = self.dump(
             "list tables",
             NfTablesMessage::GetTable(TableMessage { attributes: vec![] }),
@@ -64,7 +64,7 @@ impl NftSocket {
             chains: chains.collect(),
             dormant,
         };
-        table.chains.sort_by_key(|chain| chain.hook as u8);
+        table.sort();
         let of_table = vec![RuleAttribute::Table(name.to_owned())];
         let rules = self.dump(
             "list rules",
@@ -77,11 +77,6 @@ impl NftSocket {
             let Some((chain, rule)) = read_rule(&message, name) else {
                 continue;
             };
-            // A rule of somebody else makes the table differ from any that we want.
-            let rule = rule.unwrap_or_else(|| Rule {
-                direction: Direction::In,
-                comment: "foreign".into(),
-            });
             table
                 .chains
                 .iter_mut()
@@ -92,7 +87,7 @@ impl NftSocket {
     }
 
     /// Writes the table in the place of whatever has its name.
-    pub(super) fn replace(&self, table: &Table) -> Result<(), FirewallError> {
+    pub(super) fn replace(&self, table: &Table<Rule>) -> Result<(), FirewallError> {
         const ACTION: &str = "write Stackube's table";
         let messages = replace(table);
         let last = u32::try_from(messages.len()).unwrap_or(u32::MAX);

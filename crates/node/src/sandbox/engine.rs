@@ -3,6 +3,7 @@
 
 mod add;
 mod check;
+mod reach;
 mod wait;
 
 use std::collections::BTreeSet;
@@ -22,6 +23,7 @@ use super::steps::{Step, StepHook};
 use super::transaction;
 use crate::link::{HostLinks, host_name};
 use crate::metrics::Metrics;
+use crate::nodelink::NodeLink;
 use crate::ovsdb::{Ovsdb, View};
 use crate::ports::{PortWatch, PortWriter};
 use crate::protocol::{Attachment, PodRef};
@@ -50,12 +52,24 @@ impl Default for Settings {
     }
 }
 
+/// What an engine works on.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    /// The Open vSwitch database.
+    pub ovsdb: Ovsdb,
+    /// The pods' devices.
+    pub links: HostLinks,
+    /// The node's link to its pods.
+    pub link: NodeLink,
+}
+
 /// Serves CNI calls. Clones are handles to one engine.
 #[derive(Clone)]
 pub struct Engine {
     settings: Arc<Settings>,
     ovsdb: Ovsdb,
     links: HostLinks,
+    link: NodeLink,
     ports: PortWatch,
     writer: Arc<dyn PortWriter>,
     metrics: Metrics,
@@ -73,19 +87,20 @@ impl std::fmt::Debug for Engine {
 }
 
 impl Engine {
-    /// An engine over the database, the host's devices and the Ports of this node.
+    /// An engine over the parts of this node and its Ports.
     pub fn new(
         settings: Settings,
-        ovsdb: Ovsdb,
-        links: HostLinks,
+        parts: Parts,
         ports: PortWatch,
         writer: Arc<dyn PortWriter>,
         metrics: Metrics,
     ) -> Self {
+        let Parts { ovsdb, links, link } = parts;
         Self {
             settings: Arc::new(settings),
             ovsdb,
             links,
+            link,
             ports,
             writer,
             metrics,
@@ -199,7 +214,7 @@ impl Engine {
             self.links.delete(&device).await?;
             self.unplugged.notify_one();
         }
-        Ok(())
+        self.set_routes().await.map(drop)
     }
 
     /// Whether nothing of the pod is plugged in or could still be being plugged in. While the answer is used, no ADD
@@ -237,6 +252,9 @@ impl Engine {
     async fn unplug(&self, attachment: &Attachment) -> Result<(), SandboxError> {
         let device = host_name(attachment);
         let rows = self.take_off(attachment).await;
+        if rows.is_ok() {
+            self.set_routes().await?;
+        }
         // Even when the database is away: without its device the pod is cut off, which is what was asked for.
         self.links.delete(&device).await?;
         rows?;

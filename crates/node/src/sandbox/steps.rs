@@ -17,6 +17,8 @@ pub enum Step {
     HostConfigured,
     /// The database has the row.
     RowInserted,
+    /// The node's probes find the pod.
+    Routed,
     /// ovs-vswitchd has opened the device.
     Opened,
     /// ovn-controller has installed the flows.
@@ -25,13 +27,14 @@ pub enum Step {
 
 impl Step {
     /// All steps, in their order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::PortReady,
         Self::Locked,
         Self::VethMade,
         Self::PodConfigured,
         Self::HostConfigured,
         Self::RowInserted,
+        Self::Routed,
         Self::Opened,
         Self::Installed,
     ];

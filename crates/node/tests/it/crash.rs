@@ -13,6 +13,7 @@ use crate::lab::{Lab, Pod};
 #[case(Step::PodConfigured)]
 #[case(Step::HostConfigured)]
 #[case(Step::RowInserted)]
+#[case(Step::Routed)]
 #[case(Step::Opened)]
 #[case(Step::Installed)]
 fn killed_after(#[case] step: Step) {

@@ -32,6 +32,8 @@ mod lab;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
+mod nodelink;
+#[cfg(test)]
 mod outage;
 #[cfg(test)]
 mod release;

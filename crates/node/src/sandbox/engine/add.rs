@@ -129,6 +129,8 @@ impl Engine {
                 self.make(call, &interface, assignment, &removals, userspace).await?;
             }
         }
+        self.link.add_pod(assignment.address.addr()).await?;
+        self.reached(Step::Routed);
         self.wait_until_open(&call.attachment, &device, cancel).await?;
         self.reached(Step::Opened);
         self.wait_until_installed(&call.attachment, assignment, cancel).await?;

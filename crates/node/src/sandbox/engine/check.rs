@@ -34,6 +34,9 @@ impl Engine {
                 differences.extend(row_differences(record, &assignment));
                 differences.extend(links.differences(&assignment.interface(&attachment.ifname)).await?);
             }
+            if !self.link.has_pod(owner.address).await? {
+                differences.push(format!("kubelet has no route to {}", owner.address));
+            }
             if previous.is_some_and(|p| p.ips.iter().all(|ip| ip.address.addr() != owner.address)) {
                 differences.push(format!("ADD answered another address than {}", owner.address));
             }

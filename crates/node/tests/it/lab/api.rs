@@ -21,6 +21,11 @@ use super::namespace::Namespace;
 /// Where it listens in the node's namespace.
 const ADDRESS: &str = "127.0.0.1:6443";
 
+/// Addresses that the API servers say they have: one that a test may give to the node, one of somebody else.
+pub(crate) const API_SERVERS: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+/// And their port.
+pub(crate) const API_SERVER_PORT: u16 = 6443;
+
 /// The API of one node.
 #[derive(Clone)]
 pub(crate) struct Api {
@@ -56,6 +61,10 @@ impl Api {
             .route(
                 &format!("{ports}/namespaces/{{namespace}}/ports/{{name}}"),
                 get(read).patch(change),
+            )
+            .route(
+                "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
+                get(endpoints),
             )
             .route("/api/v1/nodes/{name}", patch(annotate))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(publish))
@@ -182,6 +191,30 @@ async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
         Some((Ok::<_, Infallible>(format!("{event}\n")), (missed, events)))
     });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+}
+
+/// Where the API servers are: this one, and one elsewhere.
+async fn endpoints(Query(query): Query<BTreeMap<String, String>>) -> Response {
+    if query.get("fieldSelector").map(String::as_str) != Some("metadata.name=kubernetes") {
+        return status(
+            StatusCode::FORBIDDEN,
+            "this node may only see the API servers' addresses",
+        );
+    }
+    if query.contains_key("watch") {
+        let silence = stream::pending::<Result<String, Infallible>>();
+        return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
+    }
+    let endpoints: Vec<Value> = API_SERVERS.iter().map(|ip| json!({"addresses": [ip]})).collect();
+    Json(json!({
+        "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSliceList", "metadata": {"resourceVersion": "1"},
+        "items": [{
+            "apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+            "metadata": {"name": "kubernetes", "namespace": "default", "resourceVersion": "1"},
+            "endpoints": endpoints, "ports": [{"name": "https", "port": API_SERVER_PORT}],
+        }],
+    }))
+    .into_response()
 }
 
 async fn read(State(api): State<Api>, Path((_, name)): Path<(String, String)>) -> Response {
