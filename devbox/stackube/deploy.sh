@@ -44,11 +44,12 @@ printf '#!/bin/sh\nexec %q enter devbox-1 "$@"\n' "$PWD/devbox/devbox" >"$state/
 chmod +x "$state/bin/devbox-host"
 
 say "building"
-cargo build --quiet -p stackube-controller -p stackube-node --bins
-target=target/$(rustc -vV | sed -n 's/^host: //p')/debug
+cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy --bins
+target=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug
 controller=$(image stackube-controller images/stackube-controller.Containerfile "$target/stackube-controller")
 kubestack=$(image kubestack images/kubestack.Containerfile "$target/kubestack" "$target/kubestackd")
-say "images: stackube-controller:$controller kubestack:$kubestack"
+proxy=$(image stackube-proxy images/stackube-proxy.Containerfile "$target/stackube-proxy")
+say "images: stackube-controller:$controller kubestack:$kubestack stackube-proxy:$proxy"
 
 configuration | kubectl apply --server-side --force-conflicts -f - >/dev/null
 # Another manager of the same ConfigMap, so that both keep their keys.
@@ -59,6 +60,7 @@ resources: [../../deployment]
 images:
   - {name: stackube/stackube-controller, newTag: $controller}
   - {name: stackube/kubestack, newTag: $kubestack}
+  - {name: stackube/stackube-proxy, newTag: $proxy}
 YAML
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null
 kubectl wait --for=condition=Established crd/tenants.stackube.kubernetes.io crd/networks.stackube.kubernetes.io \

@@ -1,10 +1,13 @@
 //! The keys of the ConfigMap.
 
 /// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
-pub(super) const KNOWN: [&str; 29] = [
+pub(super) const KNOWN: [&str; 32] = [
     "auth-url",
     "ca-file",
+    "cluster-dns",
+    "cluster-domain",
     "default-quota",
+    "dns-upstreams",
     "drift-interval",
     "ext-net-id",
     "integration-bridge",

@@ -1,0 +1,95 @@
+//! Command line and environment.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Address of the node on the host link.
+pub const LINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
+
+/// Services and DNS for the tenants' pods of one node.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "stackube-proxy", version, about)]
+pub struct Args {
+    /// How log lines look.
+    #[arg(long, env = "STACKUBE_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text, global = true)]
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of tracing's EnvFilter, for example `info,stackube_proxy=debug`.
+    #[arg(long, env = "STACKUBE_LOG", default_value = "info", global = true)]
+    pub log: String,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Program the node's Services and answer its pods' DNS queries until SIGTERM.
+    Run(Box<RunOptions>),
+    /// Ask the process in this container for its health; for kubelet's probes.
+    Probe(ProbeOptions),
+}
+
+/// Options of `run`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct RunOptions {
+    /// Name of this Node in Kubernetes.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+    /// Kubeconfig for running outside of the cluster. Default: the service account of the pod, with the API server's address
+    /// from the environment.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Address and port of /metrics, /healthz and /readyz (plain HTTP; names of tenants are in it). Shared with another
+    /// process for the time of a rolling update.
+    #[arg(long, env = "STACKUBE_PROXY_LISTEN", default_value = "127.0.0.1:9474")]
+    pub listen: SocketAddr,
+    /// Unix socket for the health of this very process.
+    #[arg(long, env = "STACKUBE_PROXY_SOCKET", default_value = SOCKET)]
+    pub socket: PathBuf,
+    /// Folder of the datapath's pinned maps. Default: the one of this version's layout.
+    #[arg(long, env = "STACKUBE_PROXY_MAPS")]
+    pub maps: Option<PathBuf>,
+    /// Address at which pods ask for names: kubelet's `clusterDNS`, and the clusterIP of Service kube-system/kube-dns.
+    #[arg(long, env = "STACKUBE_CLUSTER_DNS", default_value = "10.96.0.10")]
+    pub cluster_dns: Ipv4Addr,
+}
+
+/// Options of `probe`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ProbeOptions {
+    /// Path to ask for: `/healthz` or `/readyz`.
+    #[arg(default_value = "/readyz")]
+    pub path: String,
+    /// Unix socket of the process.
+    #[arg(long, env = "STACKUBE_PROXY_SOCKET", default_value = SOCKET)]
+    pub socket: PathBuf,
+}
+
+/// In the container's own file system, so that two pods of a rolling update each have theirs.
+const SOCKET: &str = "/run/proxy/health.sock";
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line for each event.
+    Text,
+    /// One JSON object for each event.
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn senseless_options_are_refused() {
+        assert!(Args::try_parse_from(["stackube-proxy", "run", "--node-name", "n"]).is_ok());
+        for option in ["--listen=here", "--cluster-dns=fd00::1", "--log-format=xml"] {
+            let args = ["stackube-proxy", "run", "--node-name", "n", option];
+            assert!(Args::try_parse_from(args).is_err(), "{option}");
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! The binary: arguments in, exit code out.
+
+use clap::Parser;
+use stackube_proxy::args::{Args, Command};
+use stackube_proxy::{probe, run, telemetry};
+
+fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    telemetry::init(&args.log, args.log_format)?;
+    if let Command::Probe(probe) = &args.command {
+        return Ok(probe::ask(probe)?);
+    }
+    // One crypto provider for everything, before anything speaks TLS.
+    rustls::crypto::ring::default_provider()
+        .install_default()
+        .map_err(|_| anyhow::anyhow!("a TLS provider is installed already"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let result = match args.command {
+        Command::Run(options) => runtime.block_on(run::run(*options)),
+        Command::Probe(_) => Ok(()),
+    };
+    runtime.shutdown_background();
+    result
+}

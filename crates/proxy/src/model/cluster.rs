@@ -1,0 +1,350 @@
+//! All that is known of the cluster, and what a change in it touches.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::Ipv4Addr;
+
+use ipnet::Ipv4Net;
+use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use kube::ResourceExt;
+use stackube_api::Port;
+use stackube_api::names::SYSTEM_NAMESPACE;
+
+use super::claims::{Claim, Rank};
+use super::endpoints::{Policy, backends};
+use super::{Backend, ObjectName, Protocol, ServiceRecord, Slice, Target, Viewpoint, Vip};
+
+/// The Service of the API servers.
+const KUBERNETES: (&str, &str) = ("default", "kubernetes");
+/// The Service that holds the DNS address.
+const DNS: (&str, &str) = ("kube-system", "kube-dns");
+/// Port of DNS.
+const DNS_PORT: u16 = 53;
+
+/// What every network has.
+#[derive(Clone, Debug)]
+pub struct Platform {
+    /// Where pods ask for names.
+    pub dns: Ipv4Addr,
+    /// The server that answers, on the host link.
+    pub dns_server: Backend,
+}
+
+/// What has changed since it was last asked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dirty {
+    /// Services of which anything changed.
+    pub services: HashSet<ObjectName>,
+    /// The networks that are here.
+    pub networks: bool,
+    /// DNS or the API servers.
+    pub platform: bool,
+    /// Where this node stands: each Service is affected.
+    pub viewpoint: bool,
+    /// Ranges of Services.
+    pub ranges: bool,
+}
+
+/// Facts from the API server, as far as they matter.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    platform: Platform,
+    viewpoint: Viewpoint,
+    /// Namespace -> namespace of its network; `None` while its label makes no sense.
+    namespaces: BTreeMap<String, Option<String>>,
+    /// Ports of this node -> namespace of the network, and the pod's address with the prefix length once it is known.
+    ports: BTreeMap<ObjectName, (String, Option<Ipv4Net>)>,
+    services: BTreeMap<ObjectName, ServiceRecord>,
+    /// Service -> its slices by name.
+    slices: HashMap<ObjectName, BTreeMap<String, Slice>>,
+    /// Slice -> Service.
+    owners: HashMap<ObjectName, ObjectName>,
+    ranges: BTreeMap<String, Vec<Ipv4Net>>,
+    dirty: Dirty,
+}
+
+impl Cluster {
+    /// Nothing is known but where this node stands.
+    pub fn new(platform: Platform, viewpoint: Viewpoint) -> Self {
+        Self {
+            platform,
+            viewpoint,
+            namespaces: BTreeMap::new(),
+            ports: BTreeMap::new(),
+            services: BTreeMap::new(),
+            slices: HashMap::new(),
+            owners: HashMap::new(),
+            ranges: BTreeMap::new(),
+            dirty: Dirty {
+                platform: true,
+                ..Dirty::default()
+            },
+        }
+    }
+
+    /// What has changed since the last call.
+    pub fn take_dirty(&mut self) -> Dirty {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// A Service is as given.
+    pub fn service(&mut self, service: &Service) {
+        let name = ObjectName::new(service.namespace().unwrap_or_default(), service.name_any());
+        let record = ServiceRecord::read(service);
+        if self.services.get(&name) != record.as_ref() {
+            match record {
+                Some(record) => self.services.insert(name.clone(), record),
+                None => self.services.remove(&name),
+            };
+            self.touch(name);
+        }
+    }
+
+    /// A Service is gone.
+    pub fn service_gone(&mut self, name: &ObjectName) {
+        if self.services.remove(name).is_some() {
+            self.touch(name.clone());
+        }
+    }
+
+    /// An EndpointSlice is as given.
+    pub fn slice(&mut self, slice: &EndpointSlice) {
+        let name = ObjectName::new(slice.namespace().unwrap_or_default(), slice.name_any());
+        let Some(read) = Slice::read(slice, &self.viewpoint.node) else {
+            return self.slice_gone(&name);
+        };
+        let service = read.service.clone();
+        if let Some(before) = self.owners.insert(name.clone(), service.clone())
+            && before != service
+        {
+            self.drop_slice(&before, &name.name);
+        }
+        let slices = self.slices.entry(service.clone()).or_default();
+        if slices.get(&name.name) != Some(&read) {
+            slices.insert(name.name, read);
+            self.touch(service);
+        }
+    }
+
+    /// An EndpointSlice is gone.
+    pub fn slice_gone(&mut self, name: &ObjectName) {
+        if let Some(service) = self.owners.remove(name) {
+            self.drop_slice(&service, &name.name);
+        }
+    }
+
+    /// The Service that an EndpointSlice belongs to, as far as is known.
+    pub fn service_of_slice(&self, slice: &ObjectName) -> Option<&ObjectName> {
+        self.owners.get(slice)
+    }
+
+    fn drop_slice(&mut self, service: &ObjectName, slice: &str) {
+        if let Some(slices) = self.slices.get_mut(service) {
+            slices.remove(slice);
+            if slices.is_empty() {
+                self.slices.remove(service);
+            }
+        }
+        self.touch(service.clone());
+    }
+
+    /// A namespace exists; `tenant` is the value of its label.
+    pub fn namespace(&mut self, name: &str, tenant: Option<&str>) {
+        let network = match tenant {
+            None => Some(SYSTEM_NAMESPACE.to_owned()),
+            Some(tenant) if tenant == name => Some(name.to_owned()),
+            Some(_) => None,
+        };
+        if self.namespaces.get(name) != Some(&network) {
+            self.namespaces.insert(name.to_owned(), network);
+            self.touch_namespace(name);
+        }
+    }
+
+    /// A namespace is gone.
+    pub fn namespace_gone(&mut self, name: &str) {
+        if self.namespaces.remove(name).is_some() {
+            self.touch_namespace(name);
+        }
+    }
+
+    fn touch_namespace(&mut self, namespace: &str) {
+        let names: Vec<_> = services_of(&self.services, namespace).cloned().collect();
+        self.dirty.services.extend(names);
+    }
+
+    /// A Port of this node is as given.
+    pub fn port(&mut self, port: &Port) {
+        let name = ObjectName::new(port.namespace().unwrap_or_default(), port.name_any());
+        let facts = (port.spec.network_namespace.clone(), address(port));
+        if self.ports.get(&name) != Some(&facts) {
+            self.ports.insert(name, facts);
+            self.dirty.networks = true;
+        }
+    }
+
+    /// A Port of this node is gone.
+    pub fn port_gone(&mut self, name: &ObjectName) {
+        self.dirty.networks |= self.ports.remove(name).is_some();
+    }
+
+    /// The address of a Port's pod, as far as is known.
+    pub fn address_of_port(&self, name: &ObjectName) -> Option<Ipv4Addr> {
+        self.ports.get(name)?.1.map(|range| range.addr())
+    }
+
+    /// A ServiceCIDR is as given.
+    pub fn service_range(&mut self, name: &str, cidrs: &[String]) {
+        let ranges: Vec<Ipv4Net> = cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+        if self.ranges.get(name) != Some(&ranges) {
+            self.ranges.insert(name.to_owned(), ranges);
+            self.dirty.ranges = true;
+        }
+    }
+
+    /// A ServiceCIDR is gone.
+    pub fn service_range_gone(&mut self, name: &str) {
+        self.dirty.ranges |= self.ranges.remove(name).is_some();
+    }
+
+    /// The zone of this node, by its label.
+    pub fn zone(&mut self, zone: Option<&str>) {
+        if self.viewpoint.zone.as_deref() != zone {
+            self.viewpoint.zone = zone.map(str::to_owned);
+            self.dirty.viewpoint = true;
+        }
+    }
+
+    fn touch(&mut self, service: ObjectName) {
+        self.dirty.platform |= (service.namespace.as_str(), service.name.as_str()) == KUBERNETES;
+        self.dirty.services.insert(service);
+    }
+
+    /// Networks that have pods here, by the namespace that holds them, with the range of their pods.
+    pub fn networks(&self) -> BTreeMap<String, Ipv4Net> {
+        let known = self
+            .ports
+            .values()
+            .filter_map(|(network, address)| Some((network.clone(), address.as_ref()?.trunc())));
+        known.collect()
+    }
+
+    /// All ranges of Services.
+    pub fn service_ranges(&self) -> BTreeSet<Ipv4Net> {
+        self.ranges.values().flatten().copied().collect()
+    }
+
+    /// The network that the pods of a namespace use.
+    pub fn network_of(&self, namespace: &str) -> Option<&str> {
+        self.namespaces.get(namespace)?.as_deref()
+    }
+
+    /// Services whose pods use a network.
+    pub fn services_in<'a>(&'a self, network: &'a str) -> impl Iterator<Item = &'a ObjectName> {
+        let namespaces = self
+            .namespaces
+            .iter()
+            .filter(move |(_, of)| of.as_deref() == Some(network));
+        namespaces.flat_map(|(namespace, _)| services_of(&self.services, namespace))
+    }
+
+    /// How many Services of all networks are known.
+    pub fn services_known(&self) -> usize {
+        self.services.len()
+    }
+
+    /// What a Service claims in its network, whose pods are in `range`.
+    pub fn claims_of(&self, service: &ObjectName, range: Ipv4Net) -> Vec<Claim> {
+        let Some(record) = self.services.get(service) else {
+            return vec![];
+        };
+        let own = if record.local_only {
+            Policy::Local
+        } else {
+            Policy::Cluster
+        };
+        let mut claims = vec![];
+        for port in &record.ports {
+            let target = |policy| Target {
+                backends: backends(self.slices_of(service), port, policy, &self.viewpoint, Some(range)),
+                host: false,
+                affinity: record.affinity,
+            };
+            let vip = |address| Vip {
+                address,
+                port: port.port,
+                protocol: port.protocol,
+            };
+            claims.push((vip(record.cluster_ip), Rank::ClusterIp, target(own)));
+            // A pod's own network is never behind a balancer's address.
+            for address in record.load_balancer.iter().filter(|address| !range.contains(*address)) {
+                claims.push((vip(*address), Rank::LoadBalancer, target(Policy::Cluster)));
+            }
+        }
+        claims
+    }
+
+    /// What every network has, with its owner: DNS and the API servers.
+    pub fn platform_claims(&self) -> [(ObjectName, Vec<Claim>); 2] {
+        let kubernetes = ObjectName::new(KUBERNETES.0, KUBERNETES.1);
+        let mut api = vec![];
+        if let Some(record) = self.services.get(&kubernetes) {
+            for port in &record.ports {
+                let vip = Vip {
+                    address: record.cluster_ip,
+                    port: port.port,
+                    protocol: port.protocol,
+                };
+                let slices = self.slices_of(&kubernetes);
+                let target = Target {
+                    backends: backends(slices, port, Policy::Cluster, &self.viewpoint, None),
+                    host: true,
+                    affinity: None,
+                };
+                api.push((vip, Rank::Platform, target));
+            }
+        }
+        let dns = [Protocol::Udp, Protocol::Tcp].map(|protocol| {
+            let vip = Vip {
+                address: self.platform.dns,
+                port: DNS_PORT,
+                protocol,
+            };
+            let target = Target {
+                backends: vec![self.platform.dns_server],
+                host: true,
+                affinity: None,
+            };
+            (vip, Rank::Platform, target)
+        });
+        // In the system network these Services exist as well, with claims of their own.
+        let owner = |namespace, name: &str| ObjectName::new(namespace, format!("{name} (platform)"));
+        [
+            (owner(KUBERNETES.0, KUBERNETES.1), api),
+            (owner(DNS.0, DNS.1), dns.into()),
+        ]
+    }
+
+    fn slices_of(&self, service: &ObjectName) -> impl Iterator<Item = &Slice> {
+        self.slices.get(service).into_iter().flat_map(BTreeMap::values)
+    }
+}
+
+fn services_of<'a>(
+    services: &'a BTreeMap<ObjectName, ServiceRecord>,
+    namespace: &str,
+) -> impl Iterator<Item = &'a ObjectName> + use<'a> {
+    let first = ObjectName::new(namespace, "");
+    let namespace = namespace.to_owned();
+    services
+        .range(first..)
+        .map(|(name, _)| name)
+        .take_while(move |name| name.namespace == namespace)
+}
+
+/// The pod's address with the prefix length of its network, once Neutron has given it one.
+fn address(port: &Port) -> Option<Ipv4Net> {
+    let status = port.status.as_ref()?;
+    let length = u8::try_from(status.prefix_length?).ok()?;
+    Ipv4Net::new(status.ip.as_deref()?.parse().ok()?, length).ok()
+}
