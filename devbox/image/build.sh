@@ -9,35 +9,31 @@ install=$(cd "$here/../../install" && pwd)
 rootfs=${1:?usage: build.sh ROOTFS}
 : "${STACKUBE_ANSIBLE:?set it to the directory made by ansible.sh}"
 suite=trixie
-mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
-security=${DEBIAN_SECURITY_MIRROR:-http://security.debian.org/debian-security}
-
-if [ -z "${STACKUBE_IMAGE_NAMESPACE:-}" ]; then
-  [ ! -e "$rootfs" ] || { echo "build.sh: $rootfs exists" >&2; exit 1; }
-  STACKUBE_IMAGE_NAMESPACE=1 exec unshare --mount --propagation private -- "${BASH_SOURCE[0]}" "$rootfs"
-fi
+# shellcheck source=chroot.sh
+source "$here/chroot.sh"
+[[ -n ${STACKUBE_MOUNT_NAMESPACE-} || ! -e $rootfs ]] || { echo "build.sh: $rootfs exists" >&2; exit 1; }
+in_mount_namespace "${BASH_SOURCE[0]}" "$rootfs"
 
 bootstrap() {
   local include
   include=$(grep -v '^#' "$here/packages.txt" | paste -sd,)
-  mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/apt/lists --include="$include" "$suite" "$rootfs" \
-    "deb $mirror $suite main" "deb $mirror $suite-updates main" "deb $security $suite-security main"
+  "$here/sources.sh" "$suite" |
+    mmdebstrap --quiet --mode=root --variant=minbase --skip=cleanup/apt/lists --include="$include" "$suite" "$rootfs" -
 }
 
-# For the time of the build: the machine's name resolution and trusted certificates, /proc and /dev, and a policy that starts no service.
 enter_build() {
-  mount -t proc proc "$rootfs/proc"
-  mount -t tmpfs -o mode=755 run "$rootfs/run"
-  mount -t tmpfs -o mode=1777 tmp "$rootfs/tmp"
-  mount -t devtmpfs dev "$rootfs/dev" 2>/dev/null || mount --rbind /dev "$rootfs/dev"
-  cp --dereference /etc/resolv.conf "$rootfs/etc/resolv.conf"
+  chroot_enter "$rootfs"
   cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$rootfs/run/ca-certificates.crt"
-  printf '#!/bin/sh\nexit 101\n' > "$rootfs/usr/sbin/policy-rc.d"
-  chmod 755 "$rootfs/usr/sbin/policy-rc.d"
+}
+
+# Where the machine's own pip looks for packages, unless it is the default.
+package_index() {
+  "$STACKUBE_ANSIBLE/bin/python" -m pip config list | sed -n "s/^[^=]*index-url='\(.*\)'$/\1/p" | head -n 1
 }
 
 install_roles() {
-  local inventory="$rootfs/run/inventory.yml" group
+  local inventory="$rootfs/run/inventory.yml" group index
+  index=$(package_index)
   {
     echo 'all:'
     echo '  vars: {ansible_connection: community.general.chroot, management_address: 127.0.0.1}'
@@ -47,7 +43,7 @@ install_roles() {
   } > "$inventory"
   env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
     PIP_CERT=/run/ca-certificates.crt PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 \
-    ${PIP_INDEX_URL:+PIP_INDEX_URL="$PIP_INDEX_URL"} ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
+    ${index:+PIP_INDEX_URL="$index"} ${http_proxy:+http_proxy="$http_proxy"} ${https_proxy:+https_proxy="$https_proxy"} \
     ANSIBLE_CONFIG="$install/ansible.cfg" ANSIBLE_LOCAL_TEMP="$rootfs/run/ansible" \
     "$STACKUBE_ANSIBLE/bin/python" -m ansible playbook --inventory "$inventory" --tags openstack "$install/install.yml"
 }
@@ -67,12 +63,9 @@ settle_units() {
 
 # What each host must have of its own, and what only the build needed.
 leave_build() {
-  rm -f "$rootfs"/usr/sbin/policy-rc.d "$rootfs"/etc/resolv.conf "$rootfs"/etc/hostname "$rootfs"/etc/ssh/ssh_host_*
+  rm -f "$rootfs"/etc/hostname "$rootfs"/etc/ssh/ssh_host_*
   : > "$rootfs/etc/machine-id"
-  chroot "$rootfs" apt-get clean
-  rm -rf "$rootfs"/var/lib/apt/lists/* "$rootfs"/root/.cache "$rootfs"/root/.ansible
-  umount --recursive "$rootfs/dev"
-  umount "$rootfs"/{tmp,run,proc}
+  chroot_leave "$rootfs"
 }
 
 step() {

@@ -17,7 +17,7 @@ compute_keys() {
   mapfile -t roles < <(cd "$repository" && find install/roles -mindepth 1 -maxdepth 1 ! -name verify)
   mapfile -t inputs < <("$devbox/image/inputs.sh")
   keys[base]=$(content_key "${inputs[@]}")
-  keys[roots]=$(content_key devbox/containers/roots.sh devbox/containers/nginx.conf)
+  keys[roots]=$(content_key devbox/containers/roots.sh devbox/containers/nginx.conf devbox/image/sources.sh)
   keys[kubernetes-layer]=$(
     content_key -s "${keys[base]} ${keys[kubernetes]} ${keys[containerd]} ${keys[runc]} ${keys[gvisor]}" \
       devbox/layers/kubernetes.sh devbox/inventory/group_vars/all/kubernetes.yml \
