@@ -32,6 +32,10 @@ node-test: ## tests of the node's parts in network namespaces with a real Open v
 vm-test: ## tests of the node's parts with the kernel's Open vSwitch, in an emulated machine
 	tests/vm.sh
 
+.PHONY: deploy-test
+deploy-test: ## the playbooks of install/ over SSH on a host of their own, beside a running devbox (root)
+	tests/deploy.sh
+
 .PHONY: devbox
 devbox: ## one test host with OpenStack and Kubernetes, Stackube deployed on it
 	devbox/devbox up
