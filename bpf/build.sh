@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compiles the programs into the object that the crate stackube-datapath embeds; with --check, compares it with the one at hand.
-# Needs: rustup component add rust-src; cargo install bpf-linker --version 0.10.4 --locked.
+# Needs: rustup component add rust-src; cargo install bpf-linker --version 0.10.4 --locked; apt-get install llvm.
 set -euo pipefail
 cd "$(dirname "$0")"
 object=../crates/datapath/object/stackube.o
@@ -12,7 +12,9 @@ flags=(--cfg 'bpf_target_arch="x86_64"' -C debuginfo=2 -C link-arg=--btf -C link
   --remap-path-prefix "$source_root=/rust" --remap-path-prefix "${CARGO_HOME:-$HOME/.cargo}=/cargo" --remap-path-prefix "$(cd .. && pwd)=/stackube")
 CARGO_ENCODED_RUSTFLAGS=$(IFS=$'\x1f'; echo "${flags[*]}")
 cargo build --quiet --release --locked --target bpfel-unknown-none -Z build-std=core
-built=$target/bpfel-unknown-none/release/stackube
+built=$target/bpfel-unknown-none/release/stackube.o
+# BTF stays, which the kernel takes with the programs; DWARF is twenty times as large and nobody reads it.
+llvm-objcopy --strip-debug "${built%.o}" "$built"
 if [[ ${1:-} == --check ]]; then
   cmp "$built" "$object"
 else

@@ -1,1 +1,8 @@
-//! Placeholder.
+//! The programs in the kernel: by BPF_PROG_TEST_RUN, against a model, and in network namespaces.
+//!
+//! Needs root and Linux 6.6 with BTF; iproute2 and ethtool. Without them it fails.
+
+#[cfg(test)]
+mod lab;
+#[cfg(test)]
+mod load;

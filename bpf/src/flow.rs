@@ -1,0 +1,286 @@
+//! The flow table: what a packet becomes, and back.
+
+use crate::{
+    abi::{
+        Affinity, AffinityKey, Backend, BackendKey, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, Flow, FlowKey, HAIRPIN, Pod,
+        REVERSE, SCTP, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, TCP, reason,
+    },
+    head::{FIN, Inside, RST, SYN},
+    maps::{AFFINITY, BACKENDS, FLOWS_MAP},
+    tally::{added, now, within_quota},
+};
+
+const ANY: u64 = 0;
+const NO_EXIST: u64 = 1;
+/// Idle time after which a datagram is taken for a new flow; user space removes it about then.
+const IDLE: u64 = 180_000_000_000;
+/// Ports that are tried when the pod's own would make two flows one.
+const TRIES: u32 = 8;
+/// Backends among which a client's own is looked for when it is not where it was.
+const SCANNED: u32 = 64;
+
+#[inline(always)]
+pub fn key(ifindex: u32, direction: u8, protocol: u8, remote: u32, remote_port: u16, local_port: u16) -> FlowKey {
+    FlowKey { ifindex, remote, remote_port, local_port, protocol, direction, pad: 0 }
+}
+
+#[inline(always)]
+pub fn find(key: &FlowKey) -> Option<&'static mut Flow> {
+    FLOWS_MAP.get_ptr_mut(key).map(|flow| unsafe { &mut *flow })
+}
+
+/// Notes that a packet of the flow came by.
+#[inline(always)]
+pub fn touch(flow: &mut Flow, inside: &Inside) {
+    flow.seen = now();
+    let mut state = flow.state;
+    if inside.protocol != TCP {
+        state |= SEEN_DATA;
+    } else {
+        if inside.flags & SYN == 0 {
+            state |= SEEN_DATA;
+        }
+        if inside.flags & FIN != 0 {
+            state |= SEEN_FIN;
+        }
+        if inside.flags & RST != 0 {
+            state |= SEEN_RESET;
+        }
+    }
+    if state != flow.state {
+        flow.state = state;
+    }
+}
+
+/// Key of the entry that the other direction of a flow from the pod has.
+#[inline(always)]
+pub fn back(key_: &FlowKey, flow: &Flow) -> FlowKey {
+    if flow.kind == FLOW_HAIRPIN {
+        key(key_.ifindex, HAIRPIN, key_.protocol, 0, flow.local_port, flow.remote_port)
+    } else {
+        key(key_.ifindex, REVERSE, key_.protocol, flow.remote, flow.remote_port, flow.local_port)
+    }
+}
+
+/// Whether a packet that may open a flow belongs to the one that is there: to a backend that the service still has, and not after its end.
+#[inline(always)]
+pub fn holds(key: &FlowKey, flow: &mut Flow, inside: &Inside, service: &Service) -> bool {
+    let ended = if inside.protocol == TCP {
+        // A SYN after anything else is a new connection from an old port; one that only a reset answered may be a repetition.
+        flow.state != 0 || find(&back(key, flow)).is_some_and(|back| back.state & SEEN_RESET != 0)
+    } else {
+        now().wrapping_sub(flow.seen) > IDLE
+    };
+    if ended || flow.service != service.id {
+        return false;
+    }
+    if flow.generation == service.generation {
+        return true;
+    }
+    let Some(backend) = backend(service.id, flow.slot) else {
+        return false;
+    };
+    if flow.slot >= service.backends || backend.ip != flow.remote || backend.port != flow.remote_port {
+        return false;
+    }
+    flow.generation = service.generation;
+    true
+}
+
+/// Removes a flow and its other direction.
+#[inline(always)]
+pub fn remove(forward: &FlowKey, flow: &Flow) {
+    let back = back(forward, flow);
+    let own = find(&back).is_some_and(|found| found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port);
+    let mut removed = 0;
+    if own && FLOWS_MAP.remove(back).is_ok() {
+        removed += 1;
+    }
+    if FLOWS_MAP.remove(forward).is_ok() {
+        removed += 1;
+    }
+    added(forward.ifindex, -removed);
+}
+
+/// A well mixed number from a flow's ends: the same for the same flow, whoever asks and whenever, so that a connection whose entry was lost
+/// finds the backend that it had.
+#[inline(always)]
+pub fn mixed(ip: u32, key: &FlowKey) -> u32 {
+    let mut h = ip ^ key.remote.rotate_left(13) ^ (u32::from(key.remote_port) | u32::from(key.local_port) << 16).rotate_left(5) ^ u32::from(key.protocol);
+    h = h.wrapping_mul(0xcc9e_2d51);
+    h = (h ^ (h >> 16)).wrapping_mul(0x85eb_ca6b);
+    h = (h ^ (h >> 13)).wrapping_mul(0xc2b2_ae35);
+    h ^ (h >> 16)
+}
+
+#[inline(always)]
+fn backend(service: u32, slot: u32) -> Option<Backend> {
+    unsafe { BACKENDS.get(BackendKey { service, slot }) }.copied()
+}
+
+/// The backend that the client has been given before, if it is still there.
+#[inline(always)]
+fn remembered(ifindex: u32, service: &Service) -> Option<u32> {
+    let known = AFFINITY.get_ptr_mut(AffinityKey { ifindex, service: service.id }).map(|known| unsafe { &mut *known })?;
+    if now().wrapping_sub(known.seen) > u64::from(service.affinity) * 1_000_000_000 {
+        return None;
+    }
+    let wanted = known.backend;
+    let is_it = |found: Option<Backend>| found.is_some_and(|found| found.ip == wanted.ip && found.port == wanted.port);
+    let mut slot = known.slot;
+    if slot >= service.backends || !is_it(backend(service.id, slot)) {
+        slot = u32::MAX;
+        for candidate in 0..SCANNED {
+            if candidate >= service.backends {
+                break;
+            }
+            if is_it(backend(service.id, candidate)) {
+                slot = candidate;
+                break;
+            }
+        }
+        if slot == u32::MAX {
+            return None;
+        }
+        known.slot = slot;
+    }
+    known.seen = now();
+    Some(slot)
+}
+
+/// Chooses a backend: its slot and itself, or why there is none.
+#[inline(always)]
+pub fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backend), u8> {
+    if service.backends == 0 {
+        return Err(reason::REFUSED_NO_BACKEND);
+    }
+    let known = if service.affinity > 0 { remembered(forward.ifindex, service) } else { None };
+    let slot = match known {
+        Some(slot) => slot,
+        None => ((u64::from(mixed(pod.ip, forward)) * u64::from(service.backends)) >> 32) as u32,
+    };
+    let backend = backend(service.id, slot).ok_or(reason::DROPPED_RACE)?;
+    if service.affinity > 0 && known.is_none() {
+        let entry = Affinity { seen: now(), backend, slot, timeout: service.affinity };
+        let key = AffinityKey { ifindex: forward.ifindex, service: service.id };
+        let is_new = AFFINITY.get_ptr_mut(key).is_none();
+        if is_new && !within_quota(forward.ifindex, 1, 2) {
+            return Err(reason::DROPPED_QUOTA);
+        }
+        if AFFINITY.insert(key, entry, ANY).is_ok() && is_new {
+            added(forward.ifindex, 1);
+        }
+    }
+    Ok((slot, backend))
+}
+
+/// Enters a flow in both directions. The pod's port is changed if it would make the answers of two flows look the same.
+#[inline(always)]
+pub fn enter(pod: &Pod, forward: &FlowKey, service: &Service, slot: u32, backend: Backend) -> Result<Flow, u8> {
+    let kind = if service.flags & SERVICE_HOST != 0 {
+        FLOW_HOST
+    } else if backend.ip == pod.ip {
+        FLOW_HAIRPIN
+    } else {
+        FLOW_NETWORK
+    };
+    let flow = Flow {
+        seen: now(),
+        remote: backend.ip,
+        remote_port: backend.port,
+        local_port: forward.local_port,
+        service: service.id,
+        slot,
+        generation: service.generation,
+        kind,
+        state: 0,
+        pad: 0,
+    };
+    pair(forward, flow, mixed(pod.ip, forward))
+}
+
+/// Enters a flow that no service changes, but whose tuple a flow through a service has.
+#[inline(always)]
+pub fn sidestep(pod: &Pod, forward: &FlowKey) -> Result<Flow, u8> {
+    let flow = Flow {
+        seen: now(),
+        remote: forward.remote,
+        remote_port: forward.remote_port,
+        local_port: forward.local_port,
+        service: 0,
+        slot: 0,
+        generation: 0,
+        kind: FLOW_DIRECT,
+        state: 0,
+        pad: 0,
+    };
+    pair(forward, flow, mixed(pod.ip, forward))
+}
+
+#[inline(always)]
+fn pair(forward: &FlowKey, mut flow: Flow, seed: u32) -> Result<Flow, u8> {
+    if !within_quota(forward.ifindex, 2, 2) {
+        return Err(reason::DROPPED_QUOTA);
+    }
+    let reverse = Flow { remote: forward.remote, remote_port: forward.remote_port, local_port: forward.local_port, ..flow };
+    let mut entries = 0;
+    let mut entered = false;
+    for attempt in 0..=TRIES {
+        if attempt > 0 {
+            // 1024 to 65535, as services never listen for answers below.
+            let port = 1024 + (seed.wrapping_add(attempt.wrapping_mul(0x9e37_79b9)) >> 8) % 64512;
+            flow.local_port = (port as u16).to_be();
+        }
+        let key = back(forward, &flow);
+        if FLOWS_MAP.insert(key, reverse, NO_EXIST).is_ok() {
+            entries = 1;
+            entered = true;
+            break;
+        }
+        // What is left of a flow between the same ends may be taken over.
+        let own = find(&key).is_some_and(|found| {
+            found.kind == flow.kind && found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port
+        });
+        if own && flow.kind != FLOW_DIRECT {
+            entered = FLOWS_MAP.insert(key, reverse, ANY).is_ok();
+            break;
+        }
+        if forward.protocol == SCTP {
+            break; // its checksum cannot be corrected for another port
+        }
+    }
+    if !entered {
+        return Err(reason::DROPPED_CONFLICT);
+    }
+    let before = find(forward).is_some();
+    if FLOWS_MAP.insert(forward, flow, ANY).is_err() {
+        added(forward.ifindex, entries);
+        return Err(reason::DROPPED_QUOTA);
+    }
+    added(forward.ifindex, entries + i64::from(!before));
+    Ok(flow)
+}
+
+/// Notes a flow that no service changes. If there is no room for it, it goes unnoted: it works all the same.
+#[inline(always)]
+pub fn note(key: &FlowKey) {
+    if !within_quota(key.ifindex, 1, 1) {
+        return;
+    }
+    let flow = Flow {
+        seen: now(),
+        remote: key.remote,
+        remote_port: key.remote_port,
+        local_port: key.local_port,
+        service: 0,
+        slot: 0,
+        generation: 0,
+        kind: FLOW_DIRECT,
+        state: 0,
+        pad: 0,
+    };
+    if FLOWS_MAP.insert(key, flow, NO_EXIST).is_ok() {
+        added(key.ifindex, 1);
+    }
+}
+
