@@ -50,7 +50,7 @@ impl Cloud {
     /// [`ConfigError`] naming the setting that cannot work.
     pub fn with_observer(config: CloudConfig, observer: Arc<dyn RequestObserver>) -> Result<Self, ConfigError> {
         config.validate()?;
-        let transport = Transport::new(&config, observer)?;
+        let transport = Transport::new(&config.transport(), observer)?;
         let keystone = ServiceEndpoint::new(config.auth_url.as_url().clone(), Service::Identity.api_version());
         let projects = Mutex::new(LruCache::new(config.max_project_tokens));
         let own = Arc::new(Scope::new(Target::Own, None));

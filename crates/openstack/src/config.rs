@@ -6,14 +6,17 @@ use std::time::Duration;
 
 use crate::id::ProjectId;
 use crate::retry::RetryPolicy;
+use crate::transport::Settings;
 
 mod auth_url;
 mod clouds_yaml;
 mod credentials;
+mod environment;
 
 pub use auth_url::AuthUrl;
 pub(crate) use auth_url::with_version;
 pub use credentials::{ApplicationCredentialRef, Credentials, DomainRef, Interface, ProjectRef, UserRef};
+pub use environment::Environment;
 
 /// A configuration that cannot work, found without asking any service.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -120,6 +123,17 @@ impl CloudConfig {
             max_concurrent_requests_per_project: nonzero(4),
             page_size: nonzero(500),
             max_project_tokens: nonzero(1024),
+        }
+    }
+
+    pub(crate) fn transport(&self) -> Settings<'_> {
+        Settings {
+            auth_url: &self.auth_url,
+            ca_file: self.ca_file.as_deref(),
+            connect_timeout: self.connect_timeout,
+            request_timeout: self.request_timeout,
+            retry: self.retry,
+            max_concurrent_requests: self.max_concurrent_requests,
         }
     }
 

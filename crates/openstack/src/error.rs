@@ -69,6 +69,12 @@ pub enum Error {
         /// The service's words.
         message: String,
     },
+    /// 401 to the request for a token, with a receipt: what was shown is right but not enough.
+    #[error("{} wants more than one proof of this user ({call}): Stackube does not support multi-factor logins; use an application credential", call.service)]
+    MoreProofWanted {
+        /// The request.
+        call: Box<Call>,
+    },
     /// 403: the role of the token's user does not allow it.
     #[error("{} does not allow this ({call}): {message}", call.service)]
     Forbidden {
@@ -254,6 +260,7 @@ impl Error {
             Self::Unreachable { call, .. }
             | Self::Timeout { call, .. }
             | Self::Unauthorized { call, .. }
+            | Self::MoreProofWanted { call }
             | Self::Forbidden { call, .. }
             | Self::NotFound { call, .. }
             | Self::Conflict { call, .. }

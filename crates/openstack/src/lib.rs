@@ -16,6 +16,8 @@
 //! to hosts. [`Cloud::project`] is the same user in a tenant's project, with only the role it was given there: for what the
 //! tenant owns, and for every look-up of an ID that a tenant supplied, so that an ID of somebody else's is just "not found".
 //!
+//! [`TokenVerifier`] has no token of its own: it asks Keystone about somebody else's, on the strength of that one alone.
+//!
 //! # What it shares with `openstack_sdk_core`
 //!
 //! Requests are its `RestEndpoint`s, URLs are built by its `ServiceEndpoint`, `clouds.yaml` is read by its `ConfigFile`. Three
@@ -42,6 +44,7 @@ mod service;
 mod session;
 mod token;
 mod transport;
+mod verifier;
 
 pub mod id;
 pub mod identity;
@@ -50,10 +53,12 @@ pub mod network;
 pub use auth::TokenInfo;
 pub use cloud::Cloud;
 pub use config::{
-    ApplicationCredentialRef, AuthUrl, CloudConfig, ConfigError, Credentials, DomainRef, Interface, ProjectRef, UserRef,
+    ApplicationCredentialRef, AuthUrl, CloudConfig, ConfigError, Credentials, DomainRef, Environment, Interface,
+    ProjectRef, UserRef,
 };
 pub use error::{Call, Error, Optional};
 pub use observer::{NoObserver, RequestEvent, RequestObserver};
 pub use retry::RetryPolicy;
 pub use service::Service;
-pub use session::Session;
+pub use session::{BearerToken, Session};
+pub use verifier::{ApplicationCredential, Named, TokenDetails, TokenScope, TokenVerifier, VerifierConfig};

@@ -2,12 +2,18 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use secrecy::SecretString;
 
 use crate::auth::TokenInfo;
 use crate::cloud::Inner;
 use crate::error::Error;
+use crate::identity::Project;
 use crate::reply::Reply;
 use crate::request::Request;
+use crate::service::Service;
 use crate::token::{Scope, Token};
 
 /// The service user in one project. Cheap to clone; made by [`crate::Cloud::service`] and [`crate::Cloud::project`].
@@ -15,6 +21,17 @@ use crate::token::{Scope, Token};
 pub struct Session {
     cloud: Arc<Inner>,
     scope: Arc<Scope>,
+}
+
+/// A token with what it says.
+#[derive(Debug, Clone)]
+pub struct BearerToken {
+    /// The token.
+    pub secret: SecretString,
+    /// How long it still is valid, by Keystone's own clock.
+    pub remaining: Duration,
+    /// Who it speaks for.
+    pub info: TokenInfo,
 }
 
 impl fmt::Debug for Session {
@@ -37,6 +54,28 @@ impl Session {
     /// happen to any request.
     pub async fn token_info(&self) -> Result<TokenInfo, Error> {
         Ok(self.scope.token(&self.cloud).await?.info.clone())
+    }
+
+    /// The token itself, to be shown to somebody else than OpenStack's services.
+    ///
+    /// # Errors
+    /// As [`Session::token_info`].
+    pub async fn bearer_token(&self) -> Result<BearerToken, Error> {
+        let token = self.scope.token(&self.cloud).await?;
+        Ok(BearerToken {
+            secret: token.secret.clone(),
+            remaining: token.remaining(),
+            info: token.info.clone(),
+        })
+    }
+
+    /// The projects that this user can act in, whatever its role there (`GET /v3/auth/projects`).
+    ///
+    /// # Errors
+    /// As for any request.
+    pub async fn list_own_projects(&self) -> Result<Vec<Project>, Error> {
+        let request = Request::new(Service::Identity, Method::GET, "auth/projects", &[]).about("project", "(own)");
+        self.send(request).await?.decode_key("projects")
     }
 
     pub(crate) fn page_size(&self) -> usize {

@@ -44,6 +44,10 @@ impl Token {
         }
     }
 
+    pub(crate) fn remaining(&self) -> Duration {
+        self.expires.saturating_duration_since(Instant::now())
+    }
+
     pub(crate) fn age(&self) -> Duration {
         self.issued.elapsed()
     }

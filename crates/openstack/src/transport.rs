@@ -1,5 +1,7 @@
 //! Sends requests: one connection pool, limits on what is under way, retries, logs and observation.
 
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +12,7 @@ use openstack_sdk_core::catalog::ServiceEndpoint;
 use secrecy::SecretString;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
-use crate::config::{CloudConfig, ConfigError};
+use crate::config::{AuthUrl, ConfigError};
 use crate::error::{Answer, Call, Error};
 use crate::observer::{RequestEvent, RequestObserver};
 use crate::reply::Reply;
@@ -30,6 +32,16 @@ const MAX_BODY: usize = 32 << 20;
 /// seldom meets a connection that is being closed.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
+/// What a transport needs of a configuration.
+pub(crate) struct Settings<'a> {
+    pub(crate) auth_url: &'a AuthUrl,
+    pub(crate) ca_file: Option<&'a Path>,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) retry: RetryPolicy,
+    pub(crate) max_concurrent_requests: NonZeroUsize,
+}
+
 pub(crate) struct Transport {
     client: reqwest::Client,
     observer: Arc<dyn RequestObserver>,
@@ -39,7 +51,7 @@ pub(crate) struct Transport {
 }
 
 impl Transport {
-    pub(crate) fn new(config: &CloudConfig, observer: Arc<dyn RequestObserver>) -> Result<Self, ConfigError> {
+    pub(crate) fn new(config: &Settings<'_>, observer: Arc<dyn RequestObserver>) -> Result<Self, ConfigError> {
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls::client_config(config)?)
             .connect_timeout(config.connect_timeout)

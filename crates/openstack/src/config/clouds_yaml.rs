@@ -1,6 +1,7 @@
 //! `clouds.yaml`, read with the SDK's own types.
 
-use std::path::Path;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 
 use openstack_sdk_core::config::{Auth, CloudConfig as SdkCloud, ConfigFile};
 
@@ -12,28 +13,73 @@ impl CloudConfig {
     /// # Errors
     /// [`ConfigError::CloudsYaml`] when the file cannot be read or has no such cloud, and what is wrong with its settings.
     pub fn from_clouds_yaml(path: impl AsRef<Path>, cloud: &str) -> Result<Self, ConfigError> {
-        let path = path.as_ref();
-        let refuse = |reason: String| ConfigError::CloudsYaml {
-            path: path.to_owned(),
-            reason,
-        };
-        // The parser's errors may quote the file, which holds passwords; so they are not passed on.
-        std::fs::File::open(path).map_err(|error| refuse(format!("cannot be read: {error}")))?;
-        let file = ConfigFile::builder()
-            .add_source(path)
-            .and_then(openstack_sdk_core::config::ConfigFileBuilder::build)
-            .map_err(|_| refuse("is not a clouds.yaml: expected `clouds:` with one mapping per cloud".to_owned()))?;
-        let mut clouds = file.clouds.unwrap_or_default();
-        let Some(found) = clouds.remove(cloud) else {
-            let mut names: Vec<String> = clouds.into_keys().collect();
-            names.sort();
-            return Err(refuse(format!("has no cloud {cloud:?}, only: {}", names.join(", "))));
-        };
-        from_sdk(found)
+        read(path.as_ref(), None)?.cloud(Some(cloud))
     }
 }
 
-fn from_sdk(cloud: SdkCloud) -> Result<CloudConfig, ConfigError> {
+/// A `clouds.yaml`, perhaps with the `secure.yaml` beside it.
+pub(super) struct Clouds {
+    path: PathBuf,
+    clouds: HashMap<String, SdkCloud>,
+}
+
+impl Clouds {
+    /// The cloud of that name; without a name the only one.
+    pub(super) fn cloud(mut self, name: Option<&str>) -> Result<CloudConfig, ConfigError> {
+        let mut names: Vec<String> = self.clouds.keys().cloned().collect();
+        names.sort();
+        let names = names.join(", ");
+        match name {
+            Some(name) => match self.clouds.remove(name) {
+                Some(found) => from_sdk(found),
+                None => Err(self.refuse(format!("has no cloud {name:?}, only: {names}"))),
+            },
+            None if self.clouds.len() > 1 => Err(self.refuse(format!("has several clouds, choose one: {names}"))),
+            None => {
+                let only = self.clouds.drain().next();
+                only.map_or_else(
+                    || Err(self.refuse("has no clouds".to_owned())),
+                    |(_, found)| from_sdk(found),
+                )
+            }
+        }
+    }
+
+    fn refuse(&self, reason: String) -> ConfigError {
+        refuse(&self.path, reason)
+    }
+}
+
+/// What stands in `secure` is added to what stands in `path`.
+pub(super) fn read(path: &Path, secure: Option<&Path>) -> Result<Clouds, ConfigError> {
+    let mut builder = ConfigFile::builder();
+    for path in std::iter::once(path).chain(secure) {
+        // The parser's errors may quote the file, which holds passwords; so they are not passed on.
+        std::fs::File::open(path).map_err(|error| refuse(path, format!("cannot be read: {error}")))?;
+        builder = builder.add_source(path).map_err(|_| not_clouds(path))?;
+    }
+    let file = builder.build().map_err(|_| not_clouds(path))?;
+    Ok(Clouds {
+        path: path.to_owned(),
+        clouds: file.clouds.unwrap_or_default(),
+    })
+}
+
+fn not_clouds(path: &Path) -> ConfigError {
+    refuse(
+        path,
+        "is not a clouds.yaml: expected `clouds:` with one mapping per cloud".to_owned(),
+    )
+}
+
+fn refuse(path: &Path, reason: String) -> ConfigError {
+    ConfigError::CloudsYaml {
+        path: path.to_owned(),
+        reason,
+    }
+}
+
+pub(super) fn from_sdk(cloud: SdkCloud) -> Result<CloudConfig, ConfigError> {
     if cloud.verify == Some(false) {
         return Err(ConfigError::setting(
             "verify",

@@ -9,6 +9,10 @@ use super::body::{Fault, one_line};
 use super::{Call, Error};
 use crate::request::About;
 
+/// What Keystone gives instead of a token when a user must prove itself in more than one way (API reference: "Multi-Factor
+/// Authentication Receipts").
+const RECEIPT: &str = "openstack-auth-receipt";
+
 /// A complete answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
@@ -25,6 +29,7 @@ impl Answer {
         let kind = one_line(&redact(fault.kind, secrets));
         let message = one_line(&redact(fault.message, secrets));
         match self.status {
+            StatusCode::UNAUTHORIZED if self.headers.contains_key(RECEIPT) => Error::MoreProofWanted { call },
             StatusCode::UNAUTHORIZED => Error::Unauthorized { call, message },
             StatusCode::FORBIDDEN => Error::Forbidden { call, message },
             StatusCode::NOT_FOUND => Error::NotFound {

@@ -7,11 +7,12 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::{ClientConfig, RootCertStore};
 
-use crate::config::{CloudConfig, ConfigError};
+use super::Settings;
+use crate::config::ConfigError;
 
 /// Trusts the CAs of the configured file or, without one, the system's.
-pub(super) fn client_config(config: &CloudConfig) -> Result<ClientConfig, ConfigError> {
-    let roots = match &config.ca_file {
+pub(super) fn client_config(config: &Settings<'_>) -> Result<ClientConfig, ConfigError> {
+    let roots = match config.ca_file {
         Some(path) => roots_from_file(path)?,
         None => system_roots(config)?,
     };
@@ -41,7 +42,7 @@ fn roots_from_file(path: &Path) -> Result<RootCertStore, ConfigError> {
 }
 
 /// A container image made from scratch has none, which is no fault where Keystone is reached by http.
-fn system_roots(config: &CloudConfig) -> Result<RootCertStore, ConfigError> {
+fn system_roots(config: &Settings<'_>) -> Result<RootCertStore, ConfigError> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() && config.auth_url.as_url().scheme() == "https" {
