@@ -44,12 +44,13 @@ printf '#!/bin/sh\nexec %q enter devbox-1 "$@"\n' "$PWD/devbox/devbox" >"$state/
 chmod +x "$state/bin/devbox-host"
 
 say "building"
-cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy --bins
+cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy -p stackube-auth --bins
 target=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug
 controller=$(image stackube-controller images/stackube-controller.Containerfile "$target/stackube-controller")
 kubestack=$(image kubestack images/kubestack.Containerfile "$target/kubestack" "$target/kubestackd")
 proxy=$(image stackube-proxy images/stackube-proxy.Containerfile "$target/stackube-proxy")
-say "images: stackube-controller:$controller kubestack:$kubestack stackube-proxy:$proxy"
+auth=$(image stackube-auth images/stackube-auth.Containerfile "$target/stackube-auth")
+say "images: stackube-controller:$controller kubestack:$kubestack stackube-proxy:$proxy stackube-auth:$auth"
 
 configuration | kubectl apply --server-side --force-conflicts -f - >/dev/null
 # Another manager of the same ConfigMap, so that both keep their keys.
@@ -61,12 +62,14 @@ images:
   - {name: stackube/stackube-controller, newTag: $controller}
   - {name: stackube/kubestack, newTag: $kubestack}
   - {name: stackube/stackube-proxy, newTag: $proxy}
+  - {name: stackube/stackube-auth, newTag: $auth}
 YAML
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null
 kubectl wait --for=condition=Established crd/tenants.stackube.kubernetes.io crd/networks.stackube.kubernetes.io \
   crd/ports.stackube.kubernetes.io --timeout=30s >/dev/null
-say "waiting for stackube-controller and kubestack"
+say "waiting for stackube-controller, kubestack and stackube-auth"
 kubectl -n stackube-system rollout status deployment/stackube-controller --timeout=180s
 kubectl -n stackube-system rollout status daemonset/kubestack --timeout=180s
+kubectl -n stackube-system rollout status daemonset/stackube-auth --timeout=180s
 kubectl wait --for=condition=Ready nodes --all --timeout=120s
 say "Stackube runs on the devbox: export KUBECONFIG=$state/kubeconfig"

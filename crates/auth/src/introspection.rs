@@ -1,0 +1,196 @@
+//! Asking Keystone whose a token is: not more often than needed, and not more at once than it can bear.
+//!
+//! * An answer is remembered for [`Limits::cache_ttl`], a "no" for [`Limits::refusal_ttl`], both counted from when the
+//!   question was sent, so that a revoked token is never taken for longer. Whoever asks for a token that is being asked for
+//!   waits for the same answer.
+//! * Tokens that were good before have slots of their own, so that tokens made up by somebody hold up no one who works.
+//! * When Keystone does not answer, nobody waits for it more than once a second: unknown tokens are refused at once.
+
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use lru::LruCache;
+use moka::Expiry;
+use moka::future::Cache;
+use stackube_openstack::{TokenDetails, TokenVerifier};
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+use crate::token::{Key, Presented};
+
+mod pause;
+
+use pause::Pause;
+
+/// How much is remembered, and how much is asked at once.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// How long an answer is remembered.
+    pub cache_ttl: Duration,
+    /// How long it is remembered that Keystone does not know a token.
+    pub refusal_ttl: Duration,
+    /// How many answers are remembered.
+    pub cache_size: NonZeroUsize,
+    /// How many tokens that were good before are asked for at once.
+    pub familiar_requests: NonZeroUsize,
+    /// How many tokens that were never seen are asked for at once.
+    pub unfamiliar_requests: NonZeroUsize,
+    /// How many wait for a slot; more are refused at once.
+    pub max_waiting: usize,
+    /// How long one waits for a slot.
+    pub max_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cache_ttl: Duration::from_secs(30),
+            refusal_ttl: Duration::from_secs(10),
+            cache_size: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
+            familiar_requests: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
+            unfamiliar_requests: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),
+            max_waiting: 64,
+            max_wait: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Why there is no answer of Keystone.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum NoAnswer {
+    /// Too many unknown tokens at once.
+    #[error("too many unknown tokens at once: try again")]
+    Busy,
+    /// Keystone did not answer a moment ago.
+    #[error("Keystone did not answer a moment ago: check that it runs and that --auth-url is right")]
+    Paused,
+    /// Keystone does not answer, or not as it should.
+    #[error(transparent)]
+    Keystone(#[from] stackube_openstack::Error),
+}
+
+/// What Keystone said, and when it was asked.
+#[derive(Debug, Clone)]
+struct Remembered {
+    details: Option<Arc<TokenDetails>>,
+    asked: Instant,
+}
+
+/// How long each answer is remembered.
+struct Memory {
+    cache_ttl: Duration,
+    refusal_ttl: Duration,
+}
+
+impl Expiry<Key, Remembered> for Memory {
+    fn expire_after_create(&self, _: &Key, value: &Remembered, created_at: Instant) -> Option<Duration> {
+        let ttl = match &value.details {
+            None => self.refusal_ttl,
+            Some(token) => {
+                let left = token.expires_at.duration_since(jiff::Timestamp::now());
+                self.cache_ttl.min(Duration::try_from(left).unwrap_or_default())
+            }
+        };
+        Some(ttl.saturating_sub(created_at.saturating_duration_since(value.asked)))
+    }
+}
+
+/// Keystone's knowledge of tokens.
+pub(crate) struct Introspection {
+    verifier: TokenVerifier,
+    limits: Limits,
+    answers: Cache<Key, Remembered>,
+    /// Tokens that were good when last asked for.
+    familiar: Mutex<LruCache<Key, ()>>,
+    familiar_slots: Semaphore,
+    unfamiliar_slots: Semaphore,
+    waiting: AtomicUsize,
+    pause: Pause,
+}
+
+impl Introspection {
+    pub(crate) fn new(verifier: TokenVerifier, limits: Limits) -> Self {
+        let memory = Memory {
+            cache_ttl: limits.cache_ttl,
+            refusal_ttl: limits.refusal_ttl,
+        };
+        let capacity = u64::try_from(limits.cache_size.get()).unwrap_or(u64::MAX);
+        Self {
+            verifier,
+            answers: Cache::builder().max_capacity(capacity).expire_after(memory).build(),
+            familiar: Mutex::new(LruCache::new(limits.cache_size)),
+            familiar_slots: Semaphore::new(limits.familiar_requests.get()),
+            unfamiliar_slots: Semaphore::new(limits.unfamiliar_requests.get()),
+            waiting: AtomicUsize::new(0),
+            pause: Pause::default(),
+            limits,
+        }
+    }
+
+    /// What Keystone says of the token; `None`: nothing, or nothing any more.
+    pub(crate) async fn details(&self, token: &Presented) -> Result<Option<Arc<TokenDetails>>, NoAnswer> {
+        let asked = self.answers.try_get_with(token.key, self.ask(token)).await;
+        asked.map(|answer| answer.details).map_err(|error| (*error).clone())
+    }
+
+    /// How many answers are remembered, about.
+    pub(crate) fn remembered(&self) -> u64 {
+        self.answers.entry_count()
+    }
+
+    async fn ask(&self, token: &Presented) -> Result<Remembered, NoAnswer> {
+        self.pause.check()?;
+        let let_through = Instant::now();
+        let slots = match self.familiar().contains(&token.key) {
+            true => &self.familiar_slots,
+            false => &self.unfamiliar_slots,
+        };
+        let _slot = self.slot(slots).await?;
+        // Others may have found out that Keystone does not answer while this one waited.
+        self.pause.check_again(let_through)?;
+        let asked = Instant::now();
+        let answer = self.verifier.verify(&token.secret).await;
+        self.pause.note(answer.as_ref().err());
+        let details = answer?.map(Arc::new);
+        match &details {
+            Some(_) => self.familiar().put(token.key, ()),
+            None => self.familiar().pop(&token.key),
+        };
+        Ok(Remembered { details, asked })
+    }
+
+    async fn slot<'a>(&'a self, slots: &'a Semaphore) -> Result<SemaphorePermit<'a>, NoAnswer> {
+        if let Ok(slot) = slots.try_acquire() {
+            return Ok(slot);
+        }
+        let _waiting = Waiting::new(&self.waiting, self.limits.max_waiting)?;
+        match tokio::time::timeout(self.limits.max_wait, slots.acquire()).await {
+            Ok(Ok(slot)) => Ok(slot),
+            Ok(Err(_)) | Err(_) => Err(NoAnswer::Busy),
+        }
+    }
+
+    fn familiar(&self) -> std::sync::MutexGuard<'_, LruCache<Key, ()>> {
+        self.familiar.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One that waits, counted until it waits no more.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn new(count: &'a AtomicUsize, max: usize) -> Result<Self, NoAnswer> {
+        let waiting = Self(count);
+        match count.fetch_add(1, Ordering::Relaxed) {
+            before if before < max => Ok(waiting),
+            _ => Err(NoAnswer::Busy),
+        }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

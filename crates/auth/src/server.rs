@@ -1,0 +1,146 @@
+//! The webhook, and beside it health and metrics.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use secrecy::ExposeSecret;
+use stackube_openstack::TokenVerifier;
+
+use crate::introspection::{Introspection, Limits, NoAnswer};
+use crate::metrics::{Metrics, Outcome};
+use crate::policy::Policy;
+use crate::review::{Answer, Question};
+use crate::tenants::Tenants;
+use crate::token::Presented;
+
+mod listen;
+
+pub use listen::serve;
+
+/// The largest TokenReview that is read, in bytes. The API server takes no header beyond 1 MiB; no token of ours is near.
+const MAX_BODY: usize = 64 << 10;
+
+/// Answers TokenReviews. Clones share everything.
+#[derive(Clone)]
+pub struct Service(Arc<Inner>);
+
+struct Inner {
+    introspection: Introspection,
+    policy: Policy,
+    tenants: Tenants,
+    metrics: Metrics,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service")
+            .field("policy", &self.0.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Service {
+    /// Puts the parts together.
+    #[must_use]
+    pub fn new(verifier: TokenVerifier, limits: Limits, policy: Policy, tenants: Tenants, metrics: Metrics) -> Self {
+        Self(Arc::new(Inner {
+            introspection: Introspection::new(verifier, limits),
+            policy,
+            tenants,
+            metrics,
+        }))
+    }
+
+    /// `POST /authenticate`.
+    pub fn webhook(&self) -> Router {
+        Router::new()
+            .route("/authenticate", post(authenticate))
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(self.clone())
+    }
+
+    /// `/healthz`, `/readyz` and `/metrics`, which tell no secrets.
+    pub fn status(&self) -> Router {
+        Router::new()
+            .route("/healthz", get(|| async { "ok\n" }))
+            .route("/readyz", get(readyz))
+            .route("/metrics", get(text))
+            .with_state(self.clone())
+    }
+
+    async fn review(&self, text: &str) -> (Answer, Outcome) {
+        let Some(token) = Presented::new(text) else {
+            return (Answer::no(), Outcome::Foreign);
+        };
+        let details = match self.0.introspection.details(&token).await {
+            Ok(Some(details)) => details,
+            Ok(None) => return (Answer::no(), Outcome::Unknown),
+            Err(error) => return no_answer(&error),
+        };
+        match self.0.policy.judge(&details, &self.0.tenants) {
+            Ok(user) => (Answer::user(user), Outcome::Accepted),
+            Err(refusal) => {
+                tracing::info!(user = %details.user.id, %refusal, "not let in");
+                let answer = match refusal.is_temporary() {
+                    true => Answer::not_now(refusal.to_string()),
+                    false => Answer::no(),
+                };
+                (answer, Outcome::Refused)
+            }
+        }
+    }
+}
+
+fn no_answer(error: &NoAnswer) -> (Answer, Outcome) {
+    let outcome = match error {
+        NoAnswer::Busy => Outcome::Busy,
+        NoAnswer::Paused => Outcome::Unavailable,
+        NoAnswer::Keystone(error) => {
+            tracing::warn!(%error, "Keystone gave no answer");
+            Outcome::Unavailable
+        }
+    };
+    (Answer::not_now(error.to_string()), outcome)
+}
+
+async fn authenticate(State(service): State<Service>, body: Bytes) -> Response {
+    let started = Instant::now();
+    let (response, outcome) = match Question::token(&body) {
+        Ok(token) => {
+            let (answer, outcome) = service.review(token.expose_secret()).await;
+            (axum::Json(answer).into_response(), outcome)
+        }
+        Err(malformed) => {
+            let response = (StatusCode::BAD_REQUEST, format!("{malformed}\n")).into_response();
+            (response, Outcome::Malformed)
+        }
+    };
+    service.0.metrics.reviewed(outcome, started.elapsed());
+    response
+}
+
+async fn readyz(State(service): State<Service>) -> (StatusCode, &'static str) {
+    match service.0.tenants.count() {
+        Some(_) => (StatusCode::OK, "ok\n"),
+        None => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the list of tenants has not been read yet\n",
+        ),
+    }
+}
+
+async fn text(State(service): State<Service>) -> Response {
+    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let remembered = service.0.introspection.remembered();
+    let tenants = service.0.tenants.count().unwrap_or_default();
+    match service.0.metrics.text(remembered, tenants) {
+        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
+        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

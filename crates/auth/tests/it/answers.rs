@@ -1,0 +1,93 @@
+//! What is answered to which token, and what is asked of Keystone for it.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use serde_json::json;
+use stackube_auth::Limits;
+
+use crate::support::{Webhook, token, until};
+
+#[tokio::test]
+async fn a_tenants_user_comes_in() {
+    let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    let status = webhook.review(&token(1)).await;
+    assert_eq!(status["authenticated"], json!(true));
+    assert_eq!(status["user"]["username"], json!("keystone:user:u1"));
+    assert_eq!(status["user"]["groups"], json!(["keystone:project:p1:r1"]));
+    assert_eq!(
+        status["user"]["extra"]["stackube.kubernetes.io/tenant"],
+        json!(["acme"])
+    );
+    assert_eq!(webhook.questions().await, 1);
+}
+
+#[tokio::test]
+async fn what_is_not_keystones_is_never_shown_to_it() {
+    let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    let jwt = format!(
+        "eyJhbGciOiJSUzI1NiIsImtpZCI6IiJ9.{}.{}",
+        "e".repeat(600),
+        "s".repeat(342)
+    );
+    for foreign in [
+        "",
+        "abcdef.0123456789abcdef",
+        &jwt,
+        &"x".repeat(40_000),
+        "gAAAAA",
+        "gAAAAA\r\n",
+    ] {
+        assert_eq!(webhook.review(foreign).await, json!({"authenticated": false}));
+    }
+    assert_eq!(webhook.questions().await, 0);
+}
+
+#[tokio::test]
+async fn many_reviews_of_one_token_are_one_question() {
+    let webhook = Webhook::start(Limits::default(), Duration::from_millis(100)).await;
+    webhook.tokens.add(&token(1));
+    for (number, expected) in [(1, true), (2, false)] {
+        let token = token(number);
+        let answers = join_all((0..50).map(|_| webhook.lets_in(&token))).await;
+        assert!(answers.iter().all(|answer| *answer == expected));
+    }
+    assert_eq!(webhook.questions().await, 2);
+}
+
+#[tokio::test]
+async fn a_revoked_token_stops_working_within_the_bound() {
+    let limits = Limits {
+        cache_ttl: Duration::from_millis(600),
+        refusal_ttl: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let webhook = Webhook::start(limits, Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    let asked = std::time::Instant::now();
+    assert!(webhook.lets_in(&token(1)).await);
+    webhook.tokens.revoke(&token(1));
+    until("refused", || async { !webhook.lets_in(&token(1)).await }).await;
+    let after = asked.elapsed();
+    assert!(after < Duration::from_millis(1500), "{after:?}");
+    // And a refusal ends too: a token may be issued with a delay between Keystones.
+    webhook.tokens.add(&token(1));
+    until("let in again", || async { webhook.lets_in(&token(1)).await }).await;
+}
+
+#[tokio::test]
+async fn what_is_no_review_of_version_1_is_refused() {
+    let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    let old =
+        json!({"apiVersion": "authentication.k8s.io/v1beta1", "kind": "TokenReview", "spec": {"token": token(1)}});
+    for (body, expected) in [
+        (old.to_string(), 400),
+        ("{".to_owned(), 400),
+        (String::new(), 400),
+        ("x".repeat(100 << 10), 413),
+    ] {
+        assert_eq!(webhook.post(body).await.0, expected);
+    }
+    assert_eq!(webhook.questions().await, 0);
+}

@@ -1,0 +1,55 @@
+//! Keystone gone or failing.
+
+use std::time::{Duration, Instant};
+
+use stackube_auth::Limits;
+
+use crate::support::{Webhook, token, until};
+
+#[tokio::test]
+async fn remembered_tokens_live_to_their_bound_and_others_fail_quickly() {
+    let limits = Limits {
+        cache_ttl: Duration::from_secs(5),
+        ..Limits::default()
+    };
+    let webhook = Webhook::start(limits, Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    assert!(webhook.lets_in(&token(1)).await);
+    webhook.tokens.break_down(true);
+    let before = webhook.questions().await;
+    let started = Instant::now();
+    for number in 2..52 {
+        let status = webhook.review(&token(number)).await;
+        assert!(
+            status["authenticated"] == false && status["error"].as_str().unwrap().contains("Keystone"),
+            "{status}"
+        );
+    }
+    assert!(webhook.lets_in(&token(1)).await, "the cached token still works");
+    let seconds = usize::try_from(started.elapsed().as_secs()).unwrap();
+    let asked = webhook.questions().await - before;
+    assert!(
+        asked <= 3 + seconds + 1,
+        "Keystone is left alone: {asked} questions in {seconds} s"
+    );
+    until("the bound of the cached token", || async {
+        !webhook.lets_in(&token(1)).await
+    })
+    .await;
+    webhook.tokens.break_down(false);
+    until("work goes on by itself", || async { webhook.lets_in(&token(1)).await }).await;
+}
+
+#[tokio::test]
+async fn a_keystone_that_hangs_holds_up_no_one_for_long() {
+    let webhook = Webhook::start(Limits::default(), Duration::from_secs(30)).await;
+    let started = Instant::now();
+    let answers = futures::future::join_all((0..100).map(|number| {
+        let token = token(number);
+        let webhook = &webhook;
+        async move { webhook.review(&token).await }
+    }))
+    .await;
+    assert!(answers.iter().all(|status| status["error"].is_string()));
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+}

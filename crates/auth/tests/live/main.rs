@@ -1,0 +1,1 @@
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
