@@ -1,3 +1,5 @@
 //! What the tests share.
 
+pub(crate) mod kernel;
+pub(crate) mod packet;
 pub(crate) mod pins;

@@ -3,6 +3,10 @@
 //! Needs root and Linux 6.6 with BTF; iproute2 and ethtool. Without them it fails.
 
 #[cfg(test)]
+mod enforcement;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod load;
+#[cfg(test)]
+mod services;

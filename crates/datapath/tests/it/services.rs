@@ -1,0 +1,473 @@
+//! Services: from the pod to a backend and back.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use stackube_datapath::{Limits, Service};
+
+use crate::lab::kernel::{ALIAS, FAR_MAC, NODE_MAC, Outcome, POD, backends, in_both_modes, net, service_key};
+use crate::lab::packet::{Body, POD_MAC, Packet, ROUTER_MAC, at};
+
+const VIP: &str = "10.96.0.7:80";
+
+#[test]
+fn a_service_leads_to_its_backend_and_the_answer_comes_from_the_service() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.0.6:8080"]));
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.0.6:5353"]));
+        let pod = at("10.244.0.5:5000");
+        for (sent, backend) in [
+            (Packet::tcp(pod, at(VIP), "S"), at("10.244.0.6:8080")),
+            (Packet::tcp(pod, at(VIP), "A"), at("10.244.0.6:8080")),
+            (Packet::udp(pod, at(VIP)), at("10.244.0.6:5353")),
+        ] {
+            assert_eq!(kernel.from_pod(&sent).passed(), sent.clone().ends(pod, backend));
+            let answer = sent.clone().ends(backend, pod).with_macs(POD_MAC, ROUTER_MAC);
+            assert_eq!(kernel.to_pod(&answer).passed(), answer.clone().ends(at(VIP), pod));
+        }
+        assert_eq!(kernel.added(), 4, "two flows in two directions");
+    });
+}
+
+#[test]
+fn a_checksum_that_udp_leaves_out_stays_out() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.0.6:5353"]));
+        let mut bytes = Packet::udp(at("10.244.0.5:5000"), at(VIP)).bytes();
+        bytes[40..42].fill(0);
+        let (_, out) = kernel.from_pod_raw(&bytes).unwrap();
+        assert_eq!(&out[30..34], &[10, 244, 0, 6]);
+        assert_eq!(&out[40..42], &[0, 0]);
+    });
+}
+
+#[test]
+fn without_a_backend_or_service_it_is_refused_at_once_and_dropped_until_synced() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&[]));
+        let pod = at("10.244.0.5:5000");
+        let refused = kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).redirected();
+        assert_eq!(
+            refused.body,
+            Body::Tcp {
+                flags: "RA",
+                sequence: 0,
+                acknowledged: 1001
+            }
+        );
+        assert_eq!((refused.source, refused.destination), (at(VIP), pod));
+        // Another tenant's service is none of this network's.
+        kernel
+            .services()
+            .upsert(service_key("other", "udp 10.96.0.8:80"), &backends(&["10.244.0.6:80"]))
+            .unwrap();
+        let none = Packet::udp(pod, at("10.96.0.8:80"));
+        assert_eq!(kernel.from_pod(&none), Outcome::Dropped);
+        kernel.synced();
+        let Body::Error {
+            kind: 3,
+            code: 3,
+            quoted,
+        } = kernel.from_pod(&none).redirected().body
+        else {
+            panic!()
+        };
+        assert_eq!((quoted.source, quoted.destination), (pod, at("10.96.0.8:80")));
+        let short = Packet {
+            payload: vec![1],
+            ..none
+        };
+        assert!(
+            matches!(kernel.from_pod(&short), Outcome::Redirected(_)),
+            "a datagram shorter than the answer"
+        );
+        assert_eq!(
+            kernel.from_pod(&Packet::echo(POD, Ipv4Addr::new(10, 96, 0, 7), false, 1)),
+            Outcome::Dropped
+        );
+    });
+}
+
+#[test]
+fn a_backend_in_the_infrastructure_is_refused() {
+    in_both_modes(|kernel| {
+        kernel.programs.set_infrastructure(&[net("10.77.0.0/24")]).unwrap();
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.77.0.21:10250"]));
+        kernel.serve("tcp 10.96.0.8:80", &backends(&["169.254.169.254:80"]));
+        for vip in [VIP, "10.96.0.8:80"] {
+            assert!(matches!(
+                kernel.from_pod(&Packet::tcp(at("10.244.0.5:5000"), at(vip), "S")),
+                Outcome::Redirected(_)
+            ));
+        }
+        assert_eq!(kernel.added(), 0);
+    });
+}
+
+#[test]
+fn dns_and_the_api_go_over_the_link_from_the_alias_and_only_answers_come_back() {
+    in_both_modes(|kernel| {
+        kernel.serve(
+            "udp 10.96.0.10:53",
+            &Service {
+                host: true,
+                ..backends(&["169.254.77.1:53"])
+            },
+        );
+        kernel.serve(
+            "tcp 10.96.0.1:443",
+            &Service {
+                host: true,
+                ..backends(&["10.77.0.21:6443"])
+            },
+        );
+        for (sent, server) in [
+            (
+                Packet::udp(at("10.244.0.5:5000"), at("10.96.0.10:53")),
+                at("169.254.77.1:53"),
+            ),
+            (
+                Packet::tcp(at("10.244.0.5:5000"), at("10.96.0.1:443"), "S"),
+                at("10.77.0.21:6443"),
+            ),
+        ] {
+            let alias = at(&format!("{ALIAS}:5000"));
+            let expected = sent.clone().ends(alias, server).with_macs(NODE_MAC, FAR_MAC);
+            let unasked = sent.clone().ends(server, alias);
+            assert_eq!(kernel.from_host(&unasked, 0x77), Outcome::Dropped);
+            assert_eq!(kernel.from_pod(&sent).redirected(), expected);
+            let answer = sent.clone().ends(server, alias).with_macs(FAR_MAC, NODE_MAC);
+            let back = kernel.from_host(&answer, 0).redirected();
+            assert_eq!(
+                back,
+                sent.clone()
+                    .ends(sent.destination, sent.source)
+                    .with_macs(POD_MAC, FAR_MAC)
+            );
+            let other = sent.clone().ends(at("10.77.0.99:53"), alias);
+            assert_eq!(kernel.from_host(&other, 0), Outcome::Dropped);
+            // The same tuple out of the tenant's network is not an answer.
+            let forged = sent.clone().ends(server, sent.source);
+            assert_eq!(kernel.to_pod(&forged).passed(), forged);
+            let error = Packet::error(Ipv4Addr::new(169, 254, 77, 1), ALIAS, sent.clone().ends(alias, server));
+            let Body::Error { quoted, .. } = kernel.from_host(&error, 0).redirected().body else {
+                panic!()
+            };
+            assert_eq!((quoted.source, quoted.destination), (sent.source, sent.destination));
+        }
+    });
+}
+
+#[test]
+fn a_pod_reaches_itself_through_a_service() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.0.5:8080"]));
+        let sent = Packet::tcp(at("10.244.0.5:5000"), at(VIP), "S");
+        let arrives = kernel.from_pod(&sent).redirected();
+        assert_eq!(
+            arrives,
+            sent.clone()
+                .ends(at("169.254.77.2:5000"), at("10.244.0.5:8080"))
+                .with_macs(POD_MAC, ROUTER_MAC)
+        );
+        let answer = Packet::tcp(at("10.244.0.5:8080"), at("169.254.77.2:5000"), "SA");
+        let back = kernel.from_pod(&answer).redirected();
+        assert_eq!(back, answer.ends(at(VIP), sent.source).with_macs(POD_MAC, ROUTER_MAC));
+    });
+}
+
+#[test]
+fn connections_spread_evenly_and_find_the_same_backend_again() {
+    in_both_modes(|kernel| {
+        let addresses: Vec<String> = (1..=10).map(|i| format!("10.244.1.{i}:80")).collect();
+        kernel.serve(
+            "tcp 10.96.0.7:80",
+            &backends(&addresses.iter().map(String::as_str).collect::<Vec<_>>()),
+        );
+        let mut chosen = HashMap::new();
+        for port in 10_000..12_000 {
+            let sent = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
+            let backend = kernel.from_pod(&sent).passed().destination;
+            *chosen.entry(backend).or_insert(0) += 1;
+            if port % 100 == 0 {
+                assert_eq!(kernel.from_pod(&sent).passed().destination, backend);
+            }
+        }
+        assert_eq!(chosen.len(), 10);
+        // 200 each; the standard deviation is 13.
+        assert!(chosen.values().all(|count| (140..260).contains(count)), "{chosen:?}");
+    });
+}
+
+#[test]
+fn a_connection_whose_flow_was_lost_finds_its_backend() {
+    in_both_modes(|kernel| {
+        kernel.serve(
+            "tcp 10.96.0.7:80",
+            &backends(&["10.244.1.1:80", "10.244.1.2:80", "10.244.1.3:80"]),
+        );
+        for port in 20_000..20_050 {
+            let syn = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
+            let backend = kernel.from_pod(&syn).passed().destination;
+            kernel.age_flows(Duration::from_secs(100_000));
+            kernel.programs.sweep().unwrap();
+            assert_eq!(kernel.flows().len(), 0);
+            assert_eq!(
+                kernel
+                    .from_pod(&Packet::tcp(syn.source, at(VIP), "A"))
+                    .passed()
+                    .destination,
+                backend
+            );
+        }
+    });
+}
+
+#[test]
+fn session_affinity_holds_until_its_time_and_while_the_backend_is_there() {
+    in_both_modes(|kernel| {
+        let addresses: Vec<String> = (1..=20).map(|i| format!("10.244.1.{i}:80")).collect();
+        let all: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let sticky = |list: &[&str]| Service {
+            affinity: Some(Duration::from_secs(10_800)),
+            ..backends(list)
+        };
+        kernel.serve("tcp 10.96.0.7:80", &sticky(&all));
+        let mut port = 10_000;
+        let mut connect = |kernel: &mut crate::lab::kernel::Kernel| {
+            port += 1;
+            let sent = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
+            kernel.from_pod(&sent).passed().destination
+        };
+        let first = connect(kernel);
+        assert!((0..50).all(|_| connect(kernel) == first));
+        // Others go, so that it may have another slot; it stays.
+        let kept: Vec<&str> = all
+            .iter()
+            .copied()
+            .filter(|address| at(address) == first || address.ends_with("2:80"))
+            .collect();
+        kernel.serve("tcp 10.96.0.7:80", &sticky(&kept));
+        assert!((0..50).all(|_| connect(kernel) == first));
+        let without: Vec<&str> = kept.iter().copied().filter(|address| at(address) != first).collect();
+        kernel.serve("tcp 10.96.0.7:80", &sticky(&without));
+        let second = connect(kernel);
+        assert_ne!(second, first);
+        assert!((0..50).all(|_| connect(kernel) == second));
+    });
+}
+
+#[test]
+fn datagrams_leave_a_backend_that_is_gone_and_connections_do_not() {
+    in_both_modes(|kernel| {
+        for protocol in ["tcp", "udp"] {
+            kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.1:80"]));
+        }
+        let pod = at("10.244.0.5:5000");
+        kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).passed();
+        kernel.from_pod(&Packet::udp(pod, at(VIP))).passed();
+        for protocol in ["tcp", "udp"] {
+            kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.2:80"]));
+        }
+        assert_eq!(
+            kernel.from_pod(&Packet::udp(pod, at(VIP))).passed().destination,
+            at("10.244.1.2:80")
+        );
+        assert_eq!(
+            kernel.from_pod(&Packet::tcp(pod, at(VIP), "A")).passed().destination,
+            at("10.244.1.1:80")
+        );
+        // The port is used again for a new connection.
+        assert_eq!(
+            kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).passed().destination,
+            at("10.244.1.2:80")
+        );
+        kernel
+            .services()
+            .remove(service_key("demo", "udp 10.96.0.7:80"))
+            .unwrap();
+        kernel.synced();
+        assert!(
+            matches!(kernel.from_pod(&Packet::udp(pod, at(VIP))), Outcome::Redirected(_)),
+            "no service any more"
+        );
+        assert_eq!(kernel.added(), kernel.flows().len() as u64);
+    });
+}
+
+#[test]
+fn two_flows_that_would_look_the_same_get_different_ports() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
+        kernel.serve("tcp 10.96.0.8:80", &backends(&["10.244.1.1:80"]));
+        let pod = at("10.244.0.5:5000");
+        let mut seen = Vec::new();
+        // To one service, to another, and to the backend itself; then the backend itself first.
+        let mut port = 5000;
+        for order in [
+            ["10.96.0.7:80", "10.96.0.8:80", "10.244.1.1:80"],
+            ["10.244.1.1:80", "10.96.0.8:80", "10.96.0.7:80"],
+        ] {
+            port += 1;
+            let pod = std::net::SocketAddrV4::new(*pod.ip(), port);
+            for target in order {
+                let out = kernel.from_pod(&Packet::tcp(pod, at(target), "S")).passed();
+                assert_eq!(out.destination, at("10.244.1.1:80"));
+                assert!(!seen.contains(&out.source), "{target}: {out:?}");
+                seen.push(out.source);
+                let answer = Packet::tcp(out.destination, out.source, "SA");
+                assert_eq!(
+                    kernel.to_pod(&answer).passed(),
+                    answer.clone().ends(at(target), pod),
+                    "{target}"
+                );
+                let more = Packet::tcp(pod, at(target), "A");
+                assert_eq!(
+                    kernel.from_pod(&more).passed(),
+                    more.clone().ends(out.source, out.destination),
+                    "{target}"
+                );
+            }
+        }
+    });
+}
+
+#[test]
+fn icmp_errors_are_translated_both_ways() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
+        let (pod, backend) = (at("10.244.0.5:5000"), at("10.244.1.1:5353"));
+        kernel.from_pod(&Packet::udp(pod, at(VIP))).passed();
+        // A router: the packet is too big. Then the backend itself.
+        for (from, shown) in [
+            (Ipv4Addr::new(10, 244, 0, 1), Ipv4Addr::new(10, 244, 0, 1)),
+            (*backend.ip(), *at(VIP).ip()),
+        ] {
+            let error = Packet::error(from, POD, Packet::udp(pod, backend)).with_macs(POD_MAC, ROUTER_MAC);
+            let expected = Packet::error(shown, POD, Packet::udp(pod, at(VIP)));
+            let out = kernel.to_pod(&error).passed();
+            assert_eq!(*out.source.ip(), shown);
+            let (Body::Error { quoted, .. }, Body::Error { quoted: wanted, .. }) = (out.body, expected.body) else {
+                panic!()
+            };
+            assert_eq!((quoted.source, quoted.destination), (wanted.source, wanted.destination));
+        }
+        let error = Packet::error(POD, *at(VIP).ip(), Packet::udp(at(VIP), pod));
+        let out = kernel.from_pod(&error).passed();
+        assert_eq!(out.destination.ip(), backend.ip());
+        let Body::Error { quoted, .. } = out.body else { panic!() };
+        assert_eq!((quoted.source, quoted.destination), (backend, pod));
+    });
+}
+
+/// Splits the bytes of a packet into two fragments.
+fn fragments(bytes: &[u8]) -> [Vec<u8>; 2] {
+    let piece = |range: std::ops::Range<usize>, field: u16| {
+        let mut piece = bytes[..34].to_vec();
+        piece.extend(&bytes[34..][range]);
+        let total = u16::try_from(piece.len() - 14).unwrap();
+        piece[16..18].copy_from_slice(&total.to_be_bytes());
+        piece[18..20].copy_from_slice(&[0x12, 0x34]);
+        piece[20..22].copy_from_slice(&field.to_be_bytes());
+        piece[24..26].fill(0);
+        let sum = etherparse::Ipv4HeaderSlice::from_slice(&piece[14..])
+            .unwrap()
+            .to_header()
+            .calc_header_checksum();
+        piece[24..26].copy_from_slice(&sum.to_be_bytes());
+        piece
+    };
+    [piece(0..16, 0x2000), piece(16..bytes.len() - 34, 2)]
+}
+
+#[test]
+fn fragments_follow_their_first() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
+        let (pod, backend) = (at("10.244.0.5:5000"), at("10.244.1.1:5353"));
+        let [first, second] = fragments(&Packet::udp(pod, at(VIP)).bytes());
+        assert_eq!(kernel.from_pod_raw(&second), None, "the first was not seen");
+        let [first_out, second_out] = fragments(&Packet::udp(pod, backend).bytes());
+        assert_eq!(kernel.from_pod_raw(&first).unwrap(), (false, first_out));
+        assert_eq!(kernel.from_pod_raw(&second).unwrap(), (false, second_out));
+        let [first, second] = fragments(&Packet::udp(backend, pod).bytes());
+        let [first_in, second_in] = fragments(&Packet::udp(at(VIP), pod).bytes());
+        assert_eq!(kernel.to_pod_raw(&first).unwrap(), (false, first_in));
+        assert_eq!(kernel.to_pod_raw(&second).unwrap(), (false, second_in));
+    });
+}
+
+#[test]
+fn a_pod_has_its_quota_and_its_rates_and_no_more() {
+    in_both_modes(|kernel| {
+        let limits = Limits {
+            flows: 20,
+            dns: (0, 5),
+            host: (0, 2),
+            refusals: (0, 3),
+            fragments: (0, 1),
+        };
+        kernel.reset(limits);
+        kernel.synced();
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
+        kernel.serve(
+            "udp 10.96.0.10:53",
+            &Service {
+                host: true,
+                ..backends(&["169.254.77.1:53"])
+            },
+        );
+        let dns = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.10:53"));
+        let answered = (0..10).filter(|_| kernel.from_pod(&dns) != Outcome::Dropped).count();
+        assert_eq!(answered, 5);
+        let nowhere = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.99:53"));
+        let refused = (0..10)
+            .filter(|_| kernel.from_pod(&nowhere) != Outcome::Dropped)
+            .count();
+        assert_eq!(refused, 3);
+        let connected = (0..50)
+            .filter(|i| {
+                kernel.from_pod(&Packet::tcp(at(&format!("10.244.0.5:{}", 6000 + i)), at(VIP), "S")) != Outcome::Dropped
+            })
+            .count();
+        assert_eq!(connected, 9, "two entries to each of ten flows, one of them to DNS");
+        assert_eq!(kernel.added(), 20);
+        kernel.age_flows(Duration::from_secs(100_000));
+        assert_eq!(kernel.programs.sweep().unwrap().removed, 20);
+        assert_eq!(kernel.added(), 0);
+        assert!(matches!(
+            kernel.from_pod(&Packet::tcp(at("10.244.0.5:9000"), at(VIP), "S")),
+            Outcome::Passed(_)
+        ));
+    });
+}
+
+#[test]
+fn the_sweep_keeps_what_lives() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
+        let connect = |kernel: &mut crate::lab::kernel::Kernel, port: u16, ends: &[&'static str]| {
+            let pod = at(&format!("10.244.0.5:{port}"));
+            for flags in ends {
+                kernel.from_pod(&Packet::tcp(pod, at(VIP), flags)).passed();
+                kernel
+                    .to_pod(&Packet::tcp(
+                        at("10.244.1.1:80"),
+                        pod,
+                        if *flags == "S" { "SA" } else { flags },
+                    ))
+                    .passed();
+            }
+        };
+        connect(kernel, 1, &["S"]); // half open: its answer was seen, its third segment not
+        connect(kernel, 2, &["S", "A"]);
+        connect(kernel, 3, &["S", "A", "FA"]);
+        for (seconds, left) in [(50, 6), (70, 4), (3600, 2), (3 * 3600, 0)] {
+            kernel.age_flows(Duration::from_secs(seconds));
+            kernel.programs.sweep().unwrap();
+            assert!(kernel.flows().len() <= left, "{seconds}: {:?}", kernel.flows());
+        }
+        assert_eq!(kernel.added(), 0);
+    });
+}
