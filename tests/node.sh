@@ -2,7 +2,7 @@
 # Tests of kubestack in network namespaces of their own, with a real Open vSwitch (private databases, userspace datapath).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-packages=(openvswitch-switch nftables iproute2 iputils-ping iputils-arping tcpdump)
+packages=(openvswitch-switch nftables iproute2 iputils-ping iputils-arping tcpdump ethtool)
 if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
   # Only the programs: no switch of this machine's own may start.
   apt-get update -qq

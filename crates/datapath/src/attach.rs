@@ -141,8 +141,9 @@ pub(crate) fn cgroup(loaded: &mut Ebpf, root: &Path, path: &Path) -> Result<(), 
     let pin = directory(root).join(hook.pin());
     if !pin.exists() {
         let program: &mut CgroupSock = program(loaded, MARK_KUBELET)?;
+        // A link is beside others without being told so, and the kernel takes no flags with it.
         let attached = program
-            .attach(&directory_of, CgroupAttachMode::AllowMultiple)
+            .attach(&directory_of, CgroupAttachMode::Single)
             .and_then(|id| program.take_link(id));
         let link = attached.map_err(failed(MARK_KUBELET, &format!("be attached to {}", path.display())))?;
         let link = FdLink::try_from(link).map_err(|_| Error::Missing(MARK_KUBELET))?;

@@ -11,7 +11,7 @@ fn what_a_pod_sends_in_its_own_name_passes_unchanged() {
             Packet::tcp(at("10.244.0.5:5000"), at("192.0.2.1:443"), "S"),
             Packet::echo(POD, "10.244.0.6".parse().unwrap(), false, 9),
         ] {
-            assert_eq!(kernel.from_pod(&packet).passed(), packet);
+            assert_eq!(kernel.pod_sends(&packet).passed(), packet);
         }
     });
 }
@@ -22,11 +22,11 @@ fn another_source_address_is_dropped() {
         let own = Packet::udp(at("10.244.0.5:5000"), at("10.244.0.6:53"));
         let before = (kernel.count("dropped_spoofed_ip"), kernel.count("dropped_spoofed_mac"));
         assert_eq!(
-            kernel.from_pod(&own.clone().ends(at("10.244.0.7:5000"), own.destination)),
+            kernel.pod_sends(&own.clone().ends(at("10.244.0.7:5000"), own.destination)),
             Outcome::Dropped
         );
         assert_eq!(
-            kernel.from_pod(&own.clone().with_macs(ROUTER_MAC, [2, 0, 0, 0, 0, 2])),
+            kernel.pod_sends(&own.with_macs(ROUTER_MAC, [2, 0, 0, 0, 0, 2])),
             Outcome::Dropped
         );
         let after = (kernel.count("dropped_spoofed_ip"), kernel.count("dropped_spoofed_mac"));
@@ -60,7 +60,7 @@ fn arp_in_the_pods_own_name_and_probes_pass_and_no_other() {
             (arp(1, other, POD.octets()), false),
             (arp(1, POD_MAC, POD.octets())[..40].to_vec(), false),
         ] {
-            assert_eq!(kernel.from_pod_raw(&message), passes.then_some((false, message)));
+            assert_eq!(kernel.pod_sends_raw(&message), passes.then_some((false, message)));
         }
     });
 }
@@ -87,7 +87,7 @@ fn tags_ipv6_and_malformed_packets_are_dropped() {
             changed(17, 10),
             good[..40].to_vec(),
         ] {
-            assert_eq!(kernel.from_pod_raw(&bad), None, "{bad:?}");
+            assert_eq!(kernel.pod_sends_raw(&bad), None, "{bad:?}");
         }
     });
 }
@@ -98,7 +98,7 @@ fn infrastructure_is_refused_at_once_and_what_is_permitted_of_it_is_not() {
         kernel.programs.set_infrastructure(&[net("10.77.0.0/24")]).unwrap();
         kernel.programs.set_permitted(&[net("10.77.0.9/32")]).unwrap();
         let tcp = Packet::tcp(at("10.244.0.5:5000"), at("10.77.0.21:10250"), "S");
-        let reset = kernel.from_pod(&tcp).redirected();
+        let reset = kernel.pod_sends(&tcp).redirected();
         let expected = Packet::tcp(tcp.destination, tcp.source, "RA").with_macs(POD_MAC, ROUTER_MAC);
         assert_eq!(
             reset,
@@ -117,7 +117,7 @@ fn infrastructure_is_refused_at_once_and_what_is_permitted_of_it_is_not() {
             Packet::udp(at("10.244.0.5:5000"), at("169.254.169.254:80")),
             Packet::udp(at("10.244.0.5:5000"), at("169.254.77.1:53")),
         ] {
-            let answer = kernel.from_pod(&refused).redirected();
+            let answer = kernel.pod_sends(&refused).redirected();
             assert!(
                 matches!(answer.body, Body::Error { kind: 3, code: 13, .. }),
                 "{answer:?}"
@@ -128,8 +128,8 @@ fn infrastructure_is_refused_at_once_and_what_is_permitted_of_it_is_not() {
             );
         }
         let permitted = Packet::tcp(at("10.244.0.5:5000"), at("10.77.0.9:443"), "S");
-        assert_eq!(kernel.from_pod(&permitted).passed(), permitted);
-        assert_eq!(kernel.from_pod(&Packet::echo(POD, HAIRPIN, true, 9)), Outcome::Dropped);
+        assert_eq!(kernel.pod_sends(&permitted).passed(), permitted);
+        assert_eq!(kernel.pod_sends(&Packet::echo(POD, HAIRPIN, true, 9)), Outcome::Dropped);
     });
 }
 
@@ -138,7 +138,7 @@ fn a_reset_is_never_answered() {
     in_both_modes(|kernel| {
         kernel.programs.set_infrastructure(&[net("10.77.0.0/24")]).unwrap();
         assert_eq!(
-            kernel.from_pod(&Packet::tcp(at("10.244.0.5:5000"), at("10.77.0.21:22"), "R")),
+            kernel.pod_sends(&Packet::tcp(at("10.244.0.5:5000"), at("10.77.0.21:22"), "R")),
             Outcome::Dropped
         );
     });
@@ -149,9 +149,9 @@ fn kubelet_reaches_the_pod_and_nobody_else_of_the_node() {
     in_both_modes(|kernel| {
         let probe = Packet::tcp(at("169.254.77.1:40000"), at("10.244.0.5:8080"), "S");
         let answer = Packet::tcp(probe.destination, probe.source, "SA");
-        assert_eq!(kernel.from_host(&probe, 0), Outcome::Dropped, "without kubelet's mark");
+        assert_eq!(kernel.host_sends(&probe, 0), Outcome::Dropped, "without kubelet's mark");
         assert_eq!(
-            kernel.from_pod(&answer).redirected().body,
+            kernel.pod_sends(&answer).redirected().body,
             Body::Tcp {
                 flags: "R",
                 sequence: 77,
@@ -159,9 +159,9 @@ fn kubelet_reaches_the_pod_and_nobody_else_of_the_node() {
             },
             "not asked"
         );
-        let delivered = kernel.from_host(&probe, 0x77).redirected();
+        let delivered = kernel.host_sends(&probe, 0x77).redirected();
         assert_eq!(delivered, probe.clone().with_macs(POD_MAC, crate::lab::kernel::FAR_MAC));
-        let sent = kernel.from_pod(&answer).redirected();
+        let sent = kernel.pod_sends(&answer).redirected();
         assert_eq!(
             sent,
             answer
@@ -170,30 +170,30 @@ fn kubelet_reaches_the_pod_and_nobody_else_of_the_node() {
         );
         // The kernel ends a connection without the socket's mark; and a pod cannot open one with the port of a probe.
         assert!(matches!(
-            kernel.from_host(&Packet::tcp(probe.source, probe.destination, "FA"), 0),
+            kernel.host_sends(&Packet::tcp(probe.source, probe.destination, "FA"), 0),
             Outcome::Redirected(_)
         ));
         let syn = kernel
-            .from_pod(&Packet::tcp(probe.destination, probe.source, "S"))
+            .pod_sends(&Packet::tcp(probe.destination, probe.source, "S"))
             .redirected();
         assert_eq!(syn.destination, probe.destination, "reset, sent back to the pod");
         let other = Packet::tcp(at("10.77.0.21:40000"), at("10.244.0.5:8080"), "S");
         assert_eq!(
-            kernel.from_host(&other, 0x77),
+            kernel.host_sends(&other, 0x77),
             Outcome::Dropped,
             "another address of the node"
         );
         assert_eq!(
-            kernel.from_host(&Packet::udp(probe.source, probe.destination), 0x77),
+            kernel.host_sends(&Packet::udp(probe.source, probe.destination), 0x77),
             Outcome::Dropped
         );
         let ping = Packet::echo(LINK, POD, false, 5);
-        assert!(matches!(kernel.from_host(&ping, 0x77), Outcome::Redirected(_)));
+        assert!(matches!(kernel.host_sends(&ping, 0x77), Outcome::Redirected(_)));
         assert!(matches!(
-            kernel.from_pod(&Packet::echo(POD, LINK, true, 5)),
+            kernel.pod_sends(&Packet::echo(POD, LINK, true, 5)),
             Outcome::Redirected(_)
         ));
-        assert_eq!(kernel.from_pod(&Packet::echo(POD, LINK, true, 6)), Outcome::Dropped);
+        assert_eq!(kernel.pod_sends(&Packet::echo(POD, LINK, true, 6)), Outcome::Dropped);
     });
 }
 
@@ -203,7 +203,7 @@ fn nothing_passes_for_a_pod_that_is_not_known() {
         kernel.serve("udp 10.96.0.7:53", &crate::lab::kernel::backends(&["10.244.0.9:53"]));
         kernel.programs.detach(DEVICE).unwrap();
         let packet = Packet::udp(at("10.244.0.5:5000"), at("10.244.0.6:53"));
-        assert_eq!(kernel.from_pod(&packet), Outcome::Dropped);
-        assert_eq!(kernel.to_pod(&packet), Outcome::Dropped);
+        assert_eq!(kernel.pod_sends(&packet), Outcome::Dropped);
+        assert_eq!(kernel.pod_gets(&packet), Outcome::Dropped);
     });
 }

@@ -1,5 +1,7 @@
 //! What the tests share.
 
 pub(crate) mod kernel;
+pub(crate) mod namespace;
+pub(crate) mod node;
 pub(crate) mod packet;
 pub(crate) mod pins;

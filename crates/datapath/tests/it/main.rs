@@ -10,3 +10,5 @@ mod lab;
 mod load;
 #[cfg(test)]
 mod services;
+#[cfg(test)]
+mod traffic;

@@ -22,9 +22,9 @@ fn a_service_leads_to_its_backend_and_the_answer_comes_from_the_service() {
             (Packet::tcp(pod, at(VIP), "A"), at("10.244.0.6:8080")),
             (Packet::udp(pod, at(VIP)), at("10.244.0.6:5353")),
         ] {
-            assert_eq!(kernel.from_pod(&sent).passed(), sent.clone().ends(pod, backend));
+            assert_eq!(kernel.pod_sends(&sent).passed(), sent.clone().ends(pod, backend));
             let answer = sent.clone().ends(backend, pod).with_macs(POD_MAC, ROUTER_MAC);
-            assert_eq!(kernel.to_pod(&answer).passed(), answer.clone().ends(at(VIP), pod));
+            assert_eq!(kernel.pod_gets(&answer).passed(), answer.clone().ends(at(VIP), pod));
         }
         assert_eq!(kernel.added(), 4, "two flows in two directions");
     });
@@ -36,7 +36,7 @@ fn a_checksum_that_udp_leaves_out_stays_out() {
         kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.0.6:5353"]));
         let mut bytes = Packet::udp(at("10.244.0.5:5000"), at(VIP)).bytes();
         bytes[40..42].fill(0);
-        let (_, out) = kernel.from_pod_raw(&bytes).unwrap();
+        let (_, out) = kernel.pod_sends_raw(&bytes).unwrap();
         assert_eq!(&out[30..34], &[10, 244, 0, 6]);
         assert_eq!(&out[40..42], &[0, 0]);
     });
@@ -47,7 +47,7 @@ fn without_a_backend_or_service_it_is_refused_at_once_and_dropped_until_synced()
     in_both_modes(|kernel| {
         kernel.serve("tcp 10.96.0.7:80", &backends(&[]));
         let pod = at("10.244.0.5:5000");
-        let refused = kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).redirected();
+        let refused = kernel.pod_sends(&Packet::tcp(pod, at(VIP), "S")).redirected();
         assert_eq!(
             refused.body,
             Body::Tcp {
@@ -63,13 +63,13 @@ fn without_a_backend_or_service_it_is_refused_at_once_and_dropped_until_synced()
             .upsert(service_key("other", "udp 10.96.0.8:80"), &backends(&["10.244.0.6:80"]))
             .unwrap();
         let none = Packet::udp(pod, at("10.96.0.8:80"));
-        assert_eq!(kernel.from_pod(&none), Outcome::Dropped);
+        assert_eq!(kernel.pod_sends(&none), Outcome::Dropped);
         kernel.synced();
         let Body::Error {
             kind: 3,
             code: 3,
             quoted,
-        } = kernel.from_pod(&none).redirected().body
+        } = kernel.pod_sends(&none).redirected().body
         else {
             panic!()
         };
@@ -79,11 +79,11 @@ fn without_a_backend_or_service_it_is_refused_at_once_and_dropped_until_synced()
             ..none
         };
         assert!(
-            matches!(kernel.from_pod(&short), Outcome::Redirected(_)),
+            matches!(kernel.pod_sends(&short), Outcome::Redirected(_)),
             "a datagram shorter than the answer"
         );
         assert_eq!(
-            kernel.from_pod(&Packet::echo(POD, Ipv4Addr::new(10, 96, 0, 7), false, 1)),
+            kernel.pod_sends(&Packet::echo(POD, Ipv4Addr::new(10, 96, 0, 7), false, 1)),
             Outcome::Dropped
         );
     });
@@ -97,7 +97,7 @@ fn a_backend_in_the_infrastructure_is_refused() {
         kernel.serve("tcp 10.96.0.8:80", &backends(&["169.254.169.254:80"]));
         for vip in [VIP, "10.96.0.8:80"] {
             assert!(matches!(
-                kernel.from_pod(&Packet::tcp(at("10.244.0.5:5000"), at(vip), "S")),
+                kernel.pod_sends(&Packet::tcp(at("10.244.0.5:5000"), at(vip), "S")),
                 Outcome::Redirected(_)
             ));
         }
@@ -135,10 +135,10 @@ fn dns_and_the_api_go_over_the_link_from_the_alias_and_only_answers_come_back() 
             let alias = at(&format!("{ALIAS}:5000"));
             let expected = sent.clone().ends(alias, server).with_macs(NODE_MAC, FAR_MAC);
             let unasked = sent.clone().ends(server, alias);
-            assert_eq!(kernel.from_host(&unasked, 0x77), Outcome::Dropped);
-            assert_eq!(kernel.from_pod(&sent).redirected(), expected);
+            assert_eq!(kernel.host_sends(&unasked, 0x77), Outcome::Dropped);
+            assert_eq!(kernel.pod_sends(&sent).redirected(), expected);
             let answer = sent.clone().ends(server, alias).with_macs(FAR_MAC, NODE_MAC);
-            let back = kernel.from_host(&answer, 0).redirected();
+            let back = kernel.host_sends(&answer, 0).redirected();
             assert_eq!(
                 back,
                 sent.clone()
@@ -146,12 +146,12 @@ fn dns_and_the_api_go_over_the_link_from_the_alias_and_only_answers_come_back() 
                     .with_macs(POD_MAC, FAR_MAC)
             );
             let other = sent.clone().ends(at("10.77.0.99:53"), alias);
-            assert_eq!(kernel.from_host(&other, 0), Outcome::Dropped);
+            assert_eq!(kernel.host_sends(&other, 0), Outcome::Dropped);
             // The same tuple out of the tenant's network is not an answer.
             let forged = sent.clone().ends(server, sent.source);
-            assert_eq!(kernel.to_pod(&forged).passed(), forged);
+            assert_eq!(kernel.pod_gets(&forged).passed(), forged);
             let error = Packet::error(Ipv4Addr::new(169, 254, 77, 1), ALIAS, sent.clone().ends(alias, server));
-            let Body::Error { quoted, .. } = kernel.from_host(&error, 0).redirected().body else {
+            let Body::Error { quoted, .. } = kernel.host_sends(&error, 0).redirected().body else {
                 panic!()
             };
             assert_eq!((quoted.source, quoted.destination), (sent.source, sent.destination));
@@ -164,7 +164,7 @@ fn a_pod_reaches_itself_through_a_service() {
     in_both_modes(|kernel| {
         kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.0.5:8080"]));
         let sent = Packet::tcp(at("10.244.0.5:5000"), at(VIP), "S");
-        let arrives = kernel.from_pod(&sent).redirected();
+        let arrives = kernel.pod_sends(&sent).redirected();
         assert_eq!(
             arrives,
             sent.clone()
@@ -172,7 +172,7 @@ fn a_pod_reaches_itself_through_a_service() {
                 .with_macs(POD_MAC, ROUTER_MAC)
         );
         let answer = Packet::tcp(at("10.244.0.5:8080"), at("169.254.77.2:5000"), "SA");
-        let back = kernel.from_pod(&answer).redirected();
+        let back = kernel.pod_sends(&answer).redirected();
         assert_eq!(back, answer.ends(at(VIP), sent.source).with_macs(POD_MAC, ROUTER_MAC));
     });
 }
@@ -188,10 +188,10 @@ fn connections_spread_evenly_and_find_the_same_backend_again() {
         let mut chosen = HashMap::new();
         for port in 10_000..12_000 {
             let sent = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
-            let backend = kernel.from_pod(&sent).passed().destination;
+            let backend = kernel.pod_sends(&sent).passed().destination;
             *chosen.entry(backend).or_insert(0) += 1;
             if port % 100 == 0 {
-                assert_eq!(kernel.from_pod(&sent).passed().destination, backend);
+                assert_eq!(kernel.pod_sends(&sent).passed().destination, backend);
             }
         }
         assert_eq!(chosen.len(), 10);
@@ -209,13 +209,13 @@ fn a_connection_whose_flow_was_lost_finds_its_backend() {
         );
         for port in 20_000..20_050 {
             let syn = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
-            let backend = kernel.from_pod(&syn).passed().destination;
+            let backend = kernel.pod_sends(&syn).passed().destination;
             kernel.age_flows(Duration::from_secs(100_000));
             kernel.programs.sweep().unwrap();
             assert_eq!(kernel.flows().len(), 0);
             assert_eq!(
                 kernel
-                    .from_pod(&Packet::tcp(syn.source, at(VIP), "A"))
+                    .pod_sends(&Packet::tcp(syn.source, at(VIP), "A"))
                     .passed()
                     .destination,
                 backend
@@ -238,7 +238,7 @@ fn session_affinity_holds_until_its_time_and_while_the_backend_is_there() {
         let mut connect = |kernel: &mut crate::lab::kernel::Kernel| {
             port += 1;
             let sent = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
-            kernel.from_pod(&sent).passed().destination
+            kernel.pod_sends(&sent).passed().destination
         };
         let first = connect(kernel);
         assert!((0..50).all(|_| connect(kernel) == first));
@@ -265,22 +265,22 @@ fn datagrams_leave_a_backend_that_is_gone_and_connections_do_not() {
             kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.1:80"]));
         }
         let pod = at("10.244.0.5:5000");
-        kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).passed();
-        kernel.from_pod(&Packet::udp(pod, at(VIP))).passed();
+        kernel.pod_sends(&Packet::tcp(pod, at(VIP), "S")).passed();
+        kernel.pod_sends(&Packet::udp(pod, at(VIP))).passed();
         for protocol in ["tcp", "udp"] {
             kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.2:80"]));
         }
         assert_eq!(
-            kernel.from_pod(&Packet::udp(pod, at(VIP))).passed().destination,
+            kernel.pod_sends(&Packet::udp(pod, at(VIP))).passed().destination,
             at("10.244.1.2:80")
         );
         assert_eq!(
-            kernel.from_pod(&Packet::tcp(pod, at(VIP), "A")).passed().destination,
+            kernel.pod_sends(&Packet::tcp(pod, at(VIP), "A")).passed().destination,
             at("10.244.1.1:80")
         );
         // The port is used again for a new connection.
         assert_eq!(
-            kernel.from_pod(&Packet::tcp(pod, at(VIP), "S")).passed().destination,
+            kernel.pod_sends(&Packet::tcp(pod, at(VIP), "S")).passed().destination,
             at("10.244.1.2:80")
         );
         kernel
@@ -289,7 +289,7 @@ fn datagrams_leave_a_backend_that_is_gone_and_connections_do_not() {
             .unwrap();
         kernel.synced();
         assert!(
-            matches!(kernel.from_pod(&Packet::udp(pod, at(VIP))), Outcome::Redirected(_)),
+            matches!(kernel.pod_sends(&Packet::udp(pod, at(VIP))), Outcome::Redirected(_)),
             "no service any more"
         );
         assert_eq!(kernel.added(), kernel.flows().len() as u64);
@@ -312,19 +312,19 @@ fn two_flows_that_would_look_the_same_get_different_ports() {
             port += 1;
             let pod = std::net::SocketAddrV4::new(*pod.ip(), port);
             for target in order {
-                let out = kernel.from_pod(&Packet::tcp(pod, at(target), "S")).passed();
+                let out = kernel.pod_sends(&Packet::tcp(pod, at(target), "S")).passed();
                 assert_eq!(out.destination, at("10.244.1.1:80"));
                 assert!(!seen.contains(&out.source), "{target}: {out:?}");
                 seen.push(out.source);
                 let answer = Packet::tcp(out.destination, out.source, "SA");
                 assert_eq!(
-                    kernel.to_pod(&answer).passed(),
+                    kernel.pod_gets(&answer).passed(),
                     answer.clone().ends(at(target), pod),
                     "{target}"
                 );
                 let more = Packet::tcp(pod, at(target), "A");
                 assert_eq!(
-                    kernel.from_pod(&more).passed(),
+                    kernel.pod_sends(&more).passed(),
                     more.clone().ends(out.source, out.destination),
                     "{target}"
                 );
@@ -338,7 +338,7 @@ fn icmp_errors_are_translated_both_ways() {
     in_both_modes(|kernel| {
         kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
         let (pod, backend) = (at("10.244.0.5:5000"), at("10.244.1.1:5353"));
-        kernel.from_pod(&Packet::udp(pod, at(VIP))).passed();
+        kernel.pod_sends(&Packet::udp(pod, at(VIP))).passed();
         // A router: the packet is too big. Then the backend itself.
         for (from, shown) in [
             (Ipv4Addr::new(10, 244, 0, 1), Ipv4Addr::new(10, 244, 0, 1)),
@@ -346,7 +346,7 @@ fn icmp_errors_are_translated_both_ways() {
         ] {
             let error = Packet::error(from, POD, Packet::udp(pod, backend)).with_macs(POD_MAC, ROUTER_MAC);
             let expected = Packet::error(shown, POD, Packet::udp(pod, at(VIP)));
-            let out = kernel.to_pod(&error).passed();
+            let out = kernel.pod_gets(&error).passed();
             assert_eq!(*out.source.ip(), shown);
             let (Body::Error { quoted, .. }, Body::Error { quoted: wanted, .. }) = (out.body, expected.body) else {
                 panic!()
@@ -354,7 +354,7 @@ fn icmp_errors_are_translated_both_ways() {
             assert_eq!((quoted.source, quoted.destination), (wanted.source, wanted.destination));
         }
         let error = Packet::error(POD, *at(VIP).ip(), Packet::udp(at(VIP), pod));
-        let out = kernel.from_pod(&error).passed();
+        let out = kernel.pod_sends(&error).passed();
         assert_eq!(out.destination.ip(), backend.ip());
         let Body::Error { quoted, .. } = out.body else { panic!() };
         assert_eq!((quoted.source, quoted.destination), (backend, pod));
@@ -387,14 +387,14 @@ fn fragments_follow_their_first() {
         kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
         let (pod, backend) = (at("10.244.0.5:5000"), at("10.244.1.1:5353"));
         let [first, second] = fragments(&Packet::udp(pod, at(VIP)).bytes());
-        assert_eq!(kernel.from_pod_raw(&second), None, "the first was not seen");
+        assert_eq!(kernel.pod_sends_raw(&second), None, "the first was not seen");
         let [first_out, second_out] = fragments(&Packet::udp(pod, backend).bytes());
-        assert_eq!(kernel.from_pod_raw(&first).unwrap(), (false, first_out));
-        assert_eq!(kernel.from_pod_raw(&second).unwrap(), (false, second_out));
+        assert_eq!(kernel.pod_sends_raw(&first).unwrap(), (false, first_out));
+        assert_eq!(kernel.pod_sends_raw(&second).unwrap(), (false, second_out));
         let [first, second] = fragments(&Packet::udp(backend, pod).bytes());
         let [first_in, second_in] = fragments(&Packet::udp(at(VIP), pod).bytes());
-        assert_eq!(kernel.to_pod_raw(&first).unwrap(), (false, first_in));
-        assert_eq!(kernel.to_pod_raw(&second).unwrap(), (false, second_in));
+        assert_eq!(kernel.pod_gets_raw(&first).unwrap(), (false, first_in));
+        assert_eq!(kernel.pod_gets_raw(&second).unwrap(), (false, second_in));
     });
 }
 
@@ -419,16 +419,17 @@ fn a_pod_has_its_quota_and_its_rates_and_no_more() {
             },
         );
         let dns = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.10:53"));
-        let answered = (0..10).filter(|_| kernel.from_pod(&dns) != Outcome::Dropped).count();
+        let answered = (0..10).filter(|_| kernel.pod_sends(&dns) != Outcome::Dropped).count();
         assert_eq!(answered, 5);
         let nowhere = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.99:53"));
         let refused = (0..10)
-            .filter(|_| kernel.from_pod(&nowhere) != Outcome::Dropped)
+            .filter(|_| kernel.pod_sends(&nowhere) != Outcome::Dropped)
             .count();
         assert_eq!(refused, 3);
         let connected = (0..50)
             .filter(|i| {
-                kernel.from_pod(&Packet::tcp(at(&format!("10.244.0.5:{}", 6000 + i)), at(VIP), "S")) != Outcome::Dropped
+                kernel.pod_sends(&Packet::tcp(at(&format!("10.244.0.5:{}", 6000 + i)), at(VIP), "S"))
+                    != Outcome::Dropped
             })
             .count();
         assert_eq!(connected, 9, "two entries to each of ten flows, one of them to DNS");
@@ -437,7 +438,7 @@ fn a_pod_has_its_quota_and_its_rates_and_no_more() {
         assert_eq!(kernel.programs.sweep().unwrap().removed, 20);
         assert_eq!(kernel.added(), 0);
         assert!(matches!(
-            kernel.from_pod(&Packet::tcp(at("10.244.0.5:9000"), at(VIP), "S")),
+            kernel.pod_sends(&Packet::tcp(at("10.244.0.5:9000"), at(VIP), "S")),
             Outcome::Passed(_)
         ));
     });
@@ -450,9 +451,9 @@ fn the_sweep_keeps_what_lives() {
         let connect = |kernel: &mut crate::lab::kernel::Kernel, port: u16, ends: &[&'static str]| {
             let pod = at(&format!("10.244.0.5:{port}"));
             for flags in ends {
-                kernel.from_pod(&Packet::tcp(pod, at(VIP), flags)).passed();
+                kernel.pod_sends(&Packet::tcp(pod, at(VIP), flags)).passed();
                 kernel
-                    .to_pod(&Packet::tcp(
+                    .pod_gets(&Packet::tcp(
                         at("10.244.1.1:80"),
                         pod,
                         if *flags == "S" { "SA" } else { flags },

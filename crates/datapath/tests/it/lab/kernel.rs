@@ -193,13 +193,13 @@ impl Kernel {
         self.services().set_synced(NetworkKey::of(NETWORK), true).unwrap();
     }
 
-    pub(crate) fn from_pod(&mut self, packet: &Packet) -> Outcome {
-        self.from_pod_raw(&packet.bytes())
+    pub(crate) fn pod_sends(&mut self, packet: &Packet) -> Outcome {
+        self.pod_sends_raw(&packet.bytes())
             .map_or(Outcome::Dropped, |(redirected, bytes)| outcome(redirected, &bytes))
     }
 
     /// Whether it was redirected, and the bytes; `None` when it was dropped.
-    pub(crate) fn from_pod_raw(&mut self, bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
+    pub(crate) fn pod_sends_raw(&mut self, bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
         if self.mode == Mode::Tcx {
             return self.tc("from_pod_tcx", bytes, 0);
         }
@@ -246,16 +246,16 @@ impl Kernel {
         }
     }
 
-    pub(crate) fn to_pod(&mut self, packet: &Packet) -> Outcome {
+    pub(crate) fn pod_gets(&mut self, packet: &Packet) -> Outcome {
         self.tc("to_pod", &packet.bytes(), 0)
             .map_or(Outcome::Dropped, |(redirected, bytes)| outcome(redirected, &bytes))
     }
 
-    pub(crate) fn to_pod_raw(&mut self, bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
+    pub(crate) fn pod_gets_raw(&mut self, bytes: &[u8]) -> Option<(bool, Vec<u8>)> {
         self.tc("to_pod", bytes, 0)
     }
 
-    pub(crate) fn from_host(&mut self, packet: &Packet, mark: u32) -> Outcome {
+    pub(crate) fn host_sends(&mut self, packet: &Packet, mark: u32) -> Outcome {
         self.tc("from_host", &packet.bytes(), mark)
             .map_or(Outcome::Dropped, |(redirected, bytes)| outcome(redirected, &bytes))
     }

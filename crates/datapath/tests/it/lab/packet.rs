@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use etherparse::{
-    IcmpEchoHeader, Icmpv4Header, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice,
-    TcpSlice, UdpHeaderSlice,
+    IcmpEchoHeader, Icmpv4Slice, Icmpv4Type, IpNumber, Ipv4HeaderSlice, PacketBuilder, TcpHeaderSlice, TcpSlice,
+    UdpHeaderSlice,
 };
 
 pub(crate) const POD_MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
@@ -172,97 +172,74 @@ impl Packet {
 
     fn read_ip(bytes: &[u8], whole: bool) -> Self {
         let ip = Ipv4HeaderSlice::from_slice(bytes).unwrap();
-        assert_eq!(
-            ip.to_header().calc_header_checksum(),
-            ip.header_checksum(),
-            "checksum of the IP header"
-        );
-        if whole {
-            assert_eq!(usize::from(ip.total_len()), bytes.len(), "total length");
-        }
-        let (source, destination) = (ip.source_addr(), ip.destination_addr());
+        let sum = ip.to_header().calc_header_checksum();
+        assert_eq!(sum, ip.header_checksum(), "checksum of the IP header");
         let rest = &bytes[usize::from(ip.ihl()) * 4..];
-        let ends = |from: u16, to: u16| (SocketAddrV4::new(source, from), SocketAddrV4::new(destination, to));
         if !whole {
             let port = |at: usize| u16::from_be_bytes([rest[at], rest[at + 1]]);
-            let (source, destination) = ends(port(0), port(2));
-            return Self::new(source, destination, Body::Udp, b"");
+            return Self::between(&ip, (port(0), port(2)), Body::Udp, b"");
         }
+        assert_eq!(usize::from(ip.total_len()), bytes.len(), "total length");
         match ip.protocol() {
-            IpNumber::UDP => {
-                let udp = UdpHeaderSlice::from_slice(rest).unwrap().to_header();
-                assert_eq!(
-                    udp.calc_checksum_ipv4(&ip.to_header(), &rest[8..]).unwrap(),
-                    udp.checksum,
-                    "checksum of UDP"
-                );
-                let (source, destination) = ends(udp.source_port, udp.destination_port);
-                Self::new(source, destination, Body::Udp, &rest[8..])
-            }
-            IpNumber::TCP => {
-                let payload = TcpSlice::from_slice(rest).unwrap().payload();
-                let tcp = TcpHeaderSlice::from_slice(rest).unwrap().to_header();
-                assert_eq!(
-                    tcp.calc_checksum_ipv4(&ip.to_header(), payload).unwrap(),
-                    tcp.checksum,
-                    "checksum of TCP"
-                );
-                let (source, destination) = ends(tcp.source_port, tcp.destination_port);
-                let flags = match (tcp.syn, tcp.ack, tcp.fin, tcp.rst) {
-                    (true, false, false, false) => "S",
-                    (true, true, false, false) => "SA",
-                    (false, true, false, false) => "A",
-                    (false, true, true, false) => "FA",
-                    (false, true, false, true) => "RA",
-                    (false, false, false, true) => "R",
-                    other => panic!("flags {other:?}"),
-                };
-                let body = Body::Tcp {
-                    flags,
-                    sequence: tcp.sequence_number,
-                    acknowledged: tcp.acknowledgment_number,
-                };
-                Self::new(source, destination, body, payload)
-            }
-            IpNumber::ICMP => {
-                let slice = Icmpv4Slice::from_slice(rest).unwrap();
-                assert!(
-                    slice.header().icmp_type.calc_checksum(slice.payload()) == slice.checksum(),
-                    "checksum of ICMP"
-                );
-                let (source, destination) = ends(0, 0);
-                let body = match slice.header() {
-                    Icmpv4Header {
-                        icmp_type: Icmpv4Type::EchoReply(echo),
-                        ..
-                    } => Body::Echo {
-                        reply: true,
-                        identifier: echo.id,
-                    },
-                    Icmpv4Header {
-                        icmp_type: Icmpv4Type::EchoRequest(echo),
-                        ..
-                    } => Body::Echo {
-                        reply: false,
-                        identifier: echo.id,
-                    },
-                    _ => {
-                        let quoted = Box::new(Self::read_ip(slice.payload(), false));
-                        return Self::new(
-                            source,
-                            destination,
-                            Body::Error {
-                                kind: slice.type_u8(),
-                                code: slice.code_u8(),
-                                quoted,
-                            },
-                            b"",
-                        );
-                    }
-                };
-                Self::new(source, destination, body, slice.payload())
-            }
+            IpNumber::UDP => Self::read_udp(&ip, rest),
+            IpNumber::TCP => Self::read_tcp(&ip, rest),
+            IpNumber::ICMP => Self::read_icmp(&ip, rest),
             other => panic!("protocol {other:?}"),
+        }
+    }
+
+    fn between(ip: &Ipv4HeaderSlice<'_>, ports: (u16, u16), body: Body, payload: &[u8]) -> Self {
+        let source = SocketAddrV4::new(ip.source_addr(), ports.0);
+        let destination = SocketAddrV4::new(ip.destination_addr(), ports.1);
+        Self::new(source, destination, body, payload)
+    }
+
+    fn read_udp(ip: &Ipv4HeaderSlice<'_>, rest: &[u8]) -> Self {
+        let udp = UdpHeaderSlice::from_slice(rest).unwrap().to_header();
+        let sum = udp.calc_checksum_ipv4(&ip.to_header(), &rest[8..]).unwrap();
+        assert_eq!(sum, udp.checksum, "checksum of UDP");
+        Self::between(ip, (udp.source_port, udp.destination_port), Body::Udp, &rest[8..])
+    }
+
+    fn read_tcp(ip: &Ipv4HeaderSlice<'_>, rest: &[u8]) -> Self {
+        let payload = TcpSlice::from_slice(rest).unwrap().payload();
+        let tcp = TcpHeaderSlice::from_slice(rest).unwrap().to_header();
+        let sum = tcp.calc_checksum_ipv4(&ip.to_header(), payload).unwrap();
+        assert_eq!(sum, tcp.checksum, "checksum of TCP");
+        let flags = match (tcp.syn, tcp.ack, tcp.fin, tcp.rst) {
+            (true, false, false, false) => "S",
+            (true, true, false, false) => "SA",
+            (false, true, false, false) => "A",
+            (false, true, true, false) => "FA",
+            (false, true, false, true) => "RA",
+            (false, false, false, true) => "R",
+            other => panic!("flags {other:?}"),
+        };
+        let body = Body::Tcp {
+            flags,
+            sequence: tcp.sequence_number,
+            acknowledged: tcp.acknowledgment_number,
+        };
+        Self::between(ip, (tcp.source_port, tcp.destination_port), body, payload)
+    }
+
+    fn read_icmp(ip: &Ipv4HeaderSlice<'_>, rest: &[u8]) -> Self {
+        let slice = Icmpv4Slice::from_slice(rest).unwrap();
+        let header = slice.header();
+        let sum = header.icmp_type.calc_checksum(slice.payload());
+        assert_eq!(sum, slice.checksum(), "checksum of ICMP");
+        let echo = |reply, echo: IcmpEchoHeader| Body::Echo {
+            reply,
+            identifier: echo.id,
+        };
+        match header.icmp_type {
+            Icmpv4Type::EchoReply(it) => Self::between(ip, (0, 0), echo(true, it), slice.payload()),
+            Icmpv4Type::EchoRequest(it) => Self::between(ip, (0, 0), echo(false, it), slice.payload()),
+            _ => {
+                let quoted = Box::new(Self::read_ip(slice.payload(), false));
+                let (kind, code) = (slice.type_u8(), slice.code_u8());
+                Self::between(ip, (0, 0), Body::Error { kind, code, quoted }, b"")
+            }
         }
     }
 }

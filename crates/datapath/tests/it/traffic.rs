@@ -1,0 +1,288 @@
+//! Real traffic between namespaces, in both modes: XDP with checksums made by the sender, tcx with all offloads on.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use rustix::net::sockopt;
+use stackube_datapath::{Mode, Programs, Service};
+
+use crate::lab::kernel::backends;
+use crate::lab::namespace::Namespace;
+use crate::lab::node::{FAR, MTU, NARROW, Node, PODS};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Accepts connections and sends back what comes, until the namespace's test ends.
+fn echo_tcp(namespace: &Namespace, address: SocketAddrV4) {
+    let listener = namespace.within(move || TcpListener::bind(address).unwrap());
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            std::thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+        }
+    });
+}
+
+/// Sends datagrams back.
+fn echo_udp(namespace: &Namespace, address: SocketAddrV4) {
+    let socket = namespace.within(move || UdpSocket::bind(address).unwrap());
+    std::thread::spawn(move || {
+        let mut buffer = [0; 65_536];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            let _unreachable = socket.send_to(&buffer[..length], from);
+        }
+    });
+}
+
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address.parse().unwrap(), PATIENCE)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
+}
+
+/// Sends so many bytes through an echo, and compares what comes back.
+fn exchange(stream: TcpStream, length: usize) {
+    let sent: Vec<u8> = (0..length)
+        .map(|i| u8::try_from(i.wrapping_mul(31) % 251).unwrap())
+        .collect();
+    let copy = sent.clone();
+    let mut writer = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || writer.write_all(&copy).unwrap());
+    let mut received = vec![0; length];
+    let mut reader = stream;
+    reader.read_exact(&mut received).unwrap();
+    sender.join().unwrap();
+    assert!(sent == received, "what came back differs");
+}
+
+fn udp_exchange(address: &'static str, length: usize) {
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    socket.connect(address).unwrap();
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let sent = vec![7; length];
+    socket.send(&sent).unwrap();
+    let mut buffer = vec![0; 65_536];
+    let received = socket.recv(&mut buffer).unwrap();
+    assert!(buffer[..received] == sent[..]);
+}
+
+/// How long it took to be refused.
+fn refused(namespace: &Namespace, address: &'static str) -> Duration {
+    namespace.within(move || {
+        let begin = Instant::now();
+        assert_eq!(
+            connect(address).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused,
+            "{address}"
+        );
+        begin.elapsed()
+    })
+}
+
+fn node_with_echo(mode: Mode) -> Node {
+    let node = Node::new(mode);
+    echo_tcp(&node.pods[1], SocketAddrV4::new(PODS[1], 8080));
+    echo_udp(&node.pods[1], SocketAddrV4::new(PODS[1], 8080));
+    node.serve("tcp 10.96.0.7:80", &backends(&["10.244.0.6:8080"]));
+    node.serve("udp 10.96.0.7:80", &backends(&["10.244.0.6:8080"]));
+    node
+}
+
+fn everything(mode: Mode) {
+    let mut node = node_with_echo(mode);
+    service(&node);
+    refusals(&node);
+    hairpin(&node);
+    narrow_path(&node);
+    host_link(&node);
+    restart(&mut node);
+    assert_eq!(node.checksum_errors(), 0);
+    taken_down(&mut node);
+}
+
+fn service(node: &Node) {
+    node.pods[0].within(|| {
+        exchange(connect("10.96.0.7:80").unwrap(), 8_000_000);
+        // At the MTU, one less, one more, and what needs many fragments; a datagram's headers are 28 bytes.
+        for length in [1, 28, MTU - 29, MTU - 28, MTU - 27, 9000] {
+            udp_exchange("10.96.0.7:80", length as usize);
+        }
+    });
+    assert_eq!(node.checksum_errors(), 0);
+}
+
+fn refusals(node: &Node) {
+    node.serve("tcp 10.96.0.8:80", &backends(&[]));
+    node.programs
+        .as_ref()
+        .unwrap()
+        .set_infrastructure(&["10.77.0.0/24".parse().unwrap()])
+        .unwrap();
+    for address in ["10.96.0.8:80", "10.96.0.99:80", "10.77.0.21:10250", "169.254.77.1:22"] {
+        let time = refused(&node.pods[0], address);
+        assert!(
+            time < Duration::from_millis(900),
+            "{address}: before the first segment would be repeated, {time:?}"
+        );
+    }
+    node.pods[0].within(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect("10.96.0.99:53").unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.send(b"x").unwrap();
+        assert_eq!(
+            socket.recv(&mut [0; 10]).unwrap_err().kind(),
+            ErrorKind::ConnectionRefused
+        );
+    });
+}
+
+fn hairpin(node: &Node) {
+    node.serve("tcp 10.96.0.9:80", &backends(&["10.244.0.5:9090"]));
+    echo_tcp(&node.pods[0], SocketAddrV4::new(PODS[0], 9090));
+    node.pods[0].within(|| exchange(connect("10.96.0.9:80").unwrap(), 1_000_000));
+}
+
+/// A backend behind a link that is narrower than the pod's: the router's ICMP messages must find their way to what the pod addressed. (TCP
+/// alone would not show it, since the backend announces what it can take.)
+fn narrow_path(node: &Node) {
+    for protocol in ["tcp", "udp"] {
+        node.serve(&format!("{protocol} 10.96.0.11:80"), &backends(&["10.250.0.2:8080"]));
+    }
+    echo_tcp(&node.far, SocketAddrV4::new(FAR, 8080));
+    echo_udp(&node.far, SocketAddrV4::new(FAR, 8080));
+    node.pods[0].within(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket.connect("10.96.0.11:80").unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        let (begin, sent) = (Instant::now(), vec![9; 1400]);
+        loop {
+            // The first is too big for the way, which the router says; a later one goes in pieces.
+            socket.send(&sent).unwrap();
+            let mut buffer = [0; 2000];
+            match socket.recv(&mut buffer) {
+                Ok(length) => return assert!(buffer[..length] == sent[..]),
+                Err(error) => assert!(begin.elapsed() < PATIENCE, "{error}"),
+            }
+        }
+    });
+    let route = crate::lab::namespace::run(&format!("ip -n {} route get 10.96.0.11", node.pods[0].name));
+    assert!(route.contains(&format!("mtu {NARROW}")), "{route}");
+    node.pods[0].within(|| exchange(connect("10.96.0.11:80").unwrap(), 1_000_000));
+}
+
+fn host_link(node: &Node) {
+    let dns = SocketAddrV4::new(Ipv4Addr::new(169, 254, 77, 1), 53);
+    echo_tcp(node.node(), dns);
+    echo_udp(node.node(), dns);
+    for protocol in ["tcp", "udp"] {
+        node.serve(
+            &format!("{protocol} 10.96.0.10:53"),
+            &Service {
+                host: true,
+                ..backends(&["169.254.77.1:53"])
+            },
+        );
+    }
+    for pod in &node.pods {
+        pod.within(|| {
+            exchange(connect("10.96.0.10:53").unwrap(), 3_000_000);
+            for length in [1, 500, MTU - 28, MTU - 27] {
+                udp_exchange("10.96.0.10:53", length as usize);
+            }
+        });
+    }
+    probes(node);
+}
+
+/// Only what has kubelet's mark reaches a pod from the node: here a shell in a cgroup of its own, as kubelet is.
+fn probes(node: &Node) {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    let unified = mounts
+        .lines()
+        .map(|line| line.split(' ').collect::<Vec<_>>())
+        .find(|fields| fields[2] == "cgroup2")
+        .unwrap()[1]
+        .to_owned();
+    let cgroup = std::path::Path::new(&unified).join(format!("skdatapath-{}-{:?}", std::process::id(), node.mode));
+    std::fs::create_dir(&cgroup).unwrap();
+    let programs = node.programs.as_ref().unwrap();
+    programs.mark_kubelet(&cgroup).unwrap();
+    programs.mark_kubelet(&cgroup).unwrap();
+    let script = "exec 3<>/dev/tcp/10.244.0.6/8080 && echo alive >&3 && head -1 <&3";
+    let probe = |join: &str| {
+        let script = format!(
+            "{join} exec nsenter --net=/run/netns/{} timeout 1 bash -c '{script}'",
+            node.node().name
+        );
+        Command::new("bash").args(["-c", &script]).output().unwrap()
+    };
+    let join = format!("echo $$ > {}/cgroup.procs;", cgroup.display());
+    let (inside, outside) = (probe(&join), probe(""));
+    // The processes have ended, but the kernel may not have taken the last one off the cgroup yet.
+    let begin = Instant::now();
+    while std::fs::remove_dir(&cgroup).is_err() {
+        assert!(begin.elapsed() < PATIENCE);
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(
+        String::from_utf8_lossy(&inside.stdout),
+        "alive\n",
+        "{}",
+        String::from_utf8_lossy(&inside.stderr)
+    );
+    assert!(
+        !outside.status.success(),
+        "unmarked, so that the route of table 77 is not taken"
+    );
+    // Neither does the link's address as a source help.
+    let from_link = node.node().within(|| {
+        use rustix::net::{AddressFamily, SocketType, bind, connect, socket};
+        let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        bind(&socket, &SocketAddrV4::new(Ipv4Addr::new(169, 254, 77, 1), 0)).unwrap();
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(Duration::from_millis(300))).unwrap();
+        connect(&socket, &SocketAddrV4::new(PODS[1], 8080))
+    });
+    assert!(from_link.is_err());
+}
+
+/// A new process takes over under a connection that is in use.
+fn restart(node: &mut Node) {
+    let stream = node.pods[0].within(|| connect("10.96.0.7:80").unwrap());
+    let keep = stream.try_clone().unwrap();
+    let busy = std::thread::spawn(move || exchange(stream, 8_000_000));
+    for _ in 0..2 {
+        drop(node.programs.take());
+        node.programs = Some(Programs::load_or_open(&node.root(), node.mode).unwrap());
+    }
+    busy.join().unwrap();
+    exchange(keep, 1000);
+}
+
+fn taken_down(node: &mut Node) {
+    let programs = node.programs.as_ref().unwrap();
+    let attached = programs.attached().unwrap();
+    assert_eq!(attached.len(), 2);
+    for identity in attached {
+        programs.detach(identity.ifindex).unwrap();
+        programs.detach(identity.ifindex).unwrap();
+    }
+    assert_eq!(programs.pinned().unwrap(), []);
+    assert!(programs.sweep().unwrap().removed > 0);
+    assert_eq!(
+        programs.sweep().unwrap(),
+        stackube_datapath::Swept { live: 0, removed: 0 }
+    );
+}
+
+#[test]
+fn pods_of_a_userspace_switch_use_services_the_link_and_nothing_else() {
+    everything(Mode::Xdp);
+}
+
+#[test]
+fn pods_of_a_kernel_switch_use_services_the_link_and_nothing_else() {
+    everything(Mode::Tcx);
+}
