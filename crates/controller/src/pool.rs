@@ -107,6 +107,18 @@ impl Pool {
         Some(spare)
     }
 
+    /// Whether there is a port of this network at this place.
+    pub(crate) fn has(&self, place: &Place, network: &NetworkId) -> bool {
+        let state = self.state();
+        let mut spares = state.spares.get(place).into_iter().flatten();
+        self.size > 0 && spares.any(|spare| spare.network == *network)
+    }
+
+    /// Looks soon whether there are enough: the first pod at a place became ready, or the last of a burst.
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
     fn put(&self, place: &Place, spare: Spare) {
         self.state().spares.entry(place.clone()).or_default().push(spare);
     }

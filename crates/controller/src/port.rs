@@ -16,6 +16,7 @@ use crate::context::Context;
 use crate::pod;
 use crate::stop::Stop;
 
+mod batch;
 mod book;
 mod dereference;
 mod drift;

@@ -9,8 +9,10 @@ use stackube_openstack::network::{Port as NeutronPort, PortFilter, Taggable, Upd
 use stackube_openstack::{Error, Session};
 use tracing::{debug, info, warn};
 
+use super::batch::{BatchError, Batches};
 use super::book::{AddressBook, Exhausted, Holder, Place};
 use super::dereference::Target;
+use super::lanes::Lanes;
 use super::neutron::{
     DEVICE_OWNER, Identity, Settlement, binding_problem, create_request, differences, is_address_conflict, settle,
 };
@@ -29,6 +31,9 @@ const FOREIGN: Duration = Duration::from_secs(300);
 /// When to look again for room in a quota or a range: pods that end make it, and nothing tells.
 const FULL: Duration = Duration::from_secs(15);
 
+/// When to look again for a port that may have been made.
+const AT_ONCE: Duration = Duration::from_secs(1);
+
 /// Gives the Port a bound Neutron port and says so in its status.
 pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chassis: &str) -> Result<(), Stop> {
     let (session, identity) = (
@@ -38,6 +43,8 @@ pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chass
     let attempt = Attempt {
         book: &shared.book,
         pool: &shared.pool,
+        lanes: &shared.lanes,
+        batches: &shared.batches,
         fresh: &shared.fresh,
         metrics: &shared.metrics,
         session: &session,
@@ -47,10 +54,7 @@ pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chass
         holder: Holder::Pod(port.name_any()),
         place: place(port),
     };
-    let lane = shared.lanes.enter(&target.project).await;
-    let result = attempt.neutron_port().await;
-    drop(lane);
-    let (made, ip) = match result {
+    let (made, ip) = match attempt.neutron_port().await {
         Ok(made) => made,
         Err(stop) => {
             eviction::consider(shared, port, &stop).await;
@@ -65,6 +69,7 @@ pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chass
         shared.metrics.ready(after);
         info!(node = port.spec.node_name, %ip, seconds = after.as_secs_f64(), "port is ready");
     }
+    shared.pool.wake();
     attempt.retag(&made).await;
     Ok(())
 }
@@ -72,6 +77,8 @@ pub(super) async fn provide(shared: &Shared, port: &Port, target: &Target, chass
 struct Attempt<'a> {
     book: &'a AddressBook,
     pool: &'a Pool,
+    lanes: &'a Lanes,
+    batches: &'a Batches,
     fresh: &'a Fresh,
     metrics: &'a Metrics,
     session: &'a Session,
@@ -116,6 +123,7 @@ impl Attempt<'_> {
     /// What an earlier attempt, perhaps of an earlier leader, may have made. By device rather than by tag: a port that was
     /// claimed from the pool gets its tags after everything else.
     async fn find(&self) -> Result<Vec<NeutronPort>, Error> {
+        let _place = self.lanes.enter(&self.target.project).await;
         let filter = PortFilter {
             network_id: Some(self.target.network.clone()),
             device_id: Some(self.identity.uid.clone()),
@@ -162,9 +170,10 @@ impl Attempt<'_> {
             Err(full) => return Err(self.exhausted(full)),
         };
         let request = create_request(self.identity, self.target, self.chassis, ip);
-        match self.session.create_port(&request).await {
+        match self.batches.create(self.lanes, self.session, request).await {
             Ok(port) => Ok(Some((port, ip))),
-            Err(error) => self.not_made(ip, error).await,
+            Err(BatchError::OpenStack(error)) => self.not_made(ip, error).await,
+            Err(cut_off @ BatchError::CutOff) => Err(Stop::waiting("CutOff", cut_off.to_string(), AT_ONCE)),
         }
     }
 
@@ -179,6 +188,11 @@ impl Attempt<'_> {
             metrics: self.metrics,
             session: self.session,
             identity: self.identity,
+        };
+        let _place = if self.pool.has(&self.place, &self.target.network) {
+            self.lanes.enter(&self.target.project).await
+        } else {
+            None
         };
         let claimed = self.pool.claim(&claimant, &self.place, &self.target.network).await?;
         let Some((port, ip)) = claimed else { return Ok(None) };

@@ -15,7 +15,7 @@ use stackube_api::{Network, Port};
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{Fresh, REST, Shared, Told};
-use super::{AddressBook, drift, lanes::Lanes, rebuild};
+use super::{AddressBook, batch::Batches, drift, lanes::Lanes, rebuild};
 use crate::context::Context;
 use crate::pool::{self, Pool};
 use crate::reconcile::drive;
@@ -39,6 +39,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         book,
         pool: Pool::new(context.config.pool_size),
         lanes: Lanes::new(context.config.cloud.max_concurrent_requests_per_project.get()),
+        batches: Batches::default(),
         ports: ports.clone(),
         pods,
         nodes,

@@ -10,7 +10,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use stackube_api::Port;
 
-use super::{AddressBook, Metrics, lanes::Lanes};
+use super::{AddressBook, Metrics, batch::Batches, lanes::Lanes};
 use crate::context::Context;
 use crate::pool::Pool;
 
@@ -30,6 +30,8 @@ pub(crate) struct Shared {
     pub(crate) pool: Pool,
     /// Fairness toward Neutron.
     pub(crate) lanes: Lanes,
+    /// Ports that wait to be made.
+    pub(crate) batches: Batches,
     /// All Ports.
     pub(crate) ports: Store<Port>,
     /// All bound pods, pruned.

@@ -14,6 +14,8 @@ use crate::port::NetworkKey;
 struct Controller {
     book: AddressBook,
     pool: Pool,
+    lanes: Lanes,
+    batches: Batches,
     fresh: Fresh,
     metrics: Metrics,
 }
@@ -23,6 +25,8 @@ impl Controller {
         Self {
             book: AddressBook::new(Duration::from_secs(60)),
             pool: Pool::new(pool),
+            lanes: Lanes::new(4),
+            batches: Batches::default(),
             fresh: Fresh::default(),
             metrics: Metrics::new(&mut Registry::default()),
         }
@@ -33,6 +37,8 @@ impl Controller {
         let attempt = Attempt {
             book: &self.book,
             pool: &self.pool,
+            lanes: &self.lanes,
+            batches: &self.batches,
             fresh: &self.fresh,
             metrics: &self.metrics,
             session: &fake.session,
