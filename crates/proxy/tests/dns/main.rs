@@ -1,0 +1,15 @@
+//! The DNS server over real sockets on loopback. Pods are told apart by their loopback addresses.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers outside of test functions; clippy exempts only those"
+)]
+
+mod cluster;
+mod conformance;
+mod handover;
+mod limits;
+mod outside;
+mod support;
+mod upstream;
