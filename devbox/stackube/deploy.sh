@@ -64,6 +64,7 @@ images:
   - {name: stackube/stackube-proxy, newTag: $proxy}
   - {name: stackube/stackube-auth, newTag: $auth}
 YAML
+kubectl apply --server-side --force-conflicts -f deployment/runtimeclasses.yaml >/dev/null
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null
 kubectl wait --for=condition=Established crd/tenants.stackube.kubernetes.io crd/networks.stackube.kubernetes.io \
   crd/ports.stackube.kubernetes.io --timeout=30s >/dev/null

@@ -13,6 +13,12 @@ pub const TENANT_LABEL: &str = "stackube.kubernetes.io/tenant";
 /// take over what an older one left.
 pub const TENANT_UID_ANNOTATION: &str = "stackube.kubernetes.io/tenant-uid";
 
+/// Namespace label with the RuntimeClass that every pod in a tenant's namespace gets; no other is admitted.
+///
+/// Written by the controller from the Tenant, or from the cluster's default. A tenant's namespace without it has pods on the
+/// nodes' own default runtime, and they may name no RuntimeClass.
+pub const RUNTIME_LABEL: &str = "stackube.kubernetes.io/runtime-class";
+
 /// Namespace annotation by which an administrator hands an existing, empty namespace to the Tenant of that name.
 pub const ADOPT_ANNOTATION: &str = "stackube.kubernetes.io/adopt";
 
@@ -43,6 +49,25 @@ pub const ROLE_ADMIN: &str = "stackube-admin";
 pub const ROLE_EDIT: &str = "stackube-edit";
 /// See [`ROLE_ADMIN`].
 pub const ROLE_VIEW: &str = "stackube-view";
+
+/// Kubernetes group of those who may change Tenants: operators, as stackube-auth names them. It is bound to the ClusterRole
+/// `stackube-operator`.
+pub const OPERATORS_GROUP: &str = "stackube:operators";
+
+/// Kubernetes group of everybody who holds a role in a Keystone project, as stackube-auth names it. Both are IDs, since
+/// whoever administers a domain may choose names.
+pub fn project_group(project: &str, role: &str) -> String {
+    format!("keystone:project:{project}:{role}")
+}
+
+/// ConfigMap in [`SYSTEM_NAMESPACE`] with the parameters of the admission policies. The controller writes it from its own
+/// configuration.
+pub const LIMITS: &str = "stackube-limits";
+
+/// ClusterRole, and the ClusterRoleBinding to it, by which a tenant's users read their own Tenant.
+pub fn tenant_reader(tenant: &str) -> String {
+    format!("stackube:tenant:{tenant}")
+}
 
 /// Keystone roles that the controller never grants to anybody: OpenStack services read `admin` on any project as
 /// "administrator of the cloud".

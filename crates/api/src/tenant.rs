@@ -80,9 +80,10 @@ pub struct TenantSpec {
     #[serde(default)]
     pub quota: TenantQuota,
 
-    /// RuntimeClass that all pods of the tenant use. Default: the cluster's default.
+    /// RuntimeClass that all pods of the tenant get, and the only one that they may name. Pods that run already keep theirs.
+    /// Default: the cluster's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub runtime_class_name: Option<String>,
 
     /// Pod Security level of the namespace.

@@ -57,6 +57,9 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>, server: Option<&ApiServer
     Ok(Client::try_from(config)?)
 }
 
+/// Purpose of reserved ranges that are the cluster's Service addresses.
+pub(crate) const SERVICES: &str = "addresses of Services";
+
 /// UID of the namespace `kube-system`, which stands for the cluster.
 ///
 /// # Errors
@@ -81,6 +84,6 @@ pub(crate) async fn service_ranges(client: &Client) -> Result<Vec<ReservedRange>
         .flat_map(|spec| spec.cidrs.unwrap_or_default());
     Ok(ranges
         .filter_map(|text| text.parse::<Ipv4Net>().ok())
-        .map(|range| ReservedRange::new(range, "addresses of Services"))
+        .map(|range| ReservedRange::new(range, SERVICES))
         .collect())
 }

@@ -11,6 +11,7 @@ use stackube_api::address::{AddressRules, Subnet};
 use stackube_openstack::CloudConfig;
 use stackube_openstack::id::NetworkId;
 
+mod admission;
 mod files;
 mod keys;
 mod parse;
@@ -50,6 +51,21 @@ pub struct Config {
     pub sweep_grace: Duration,
     /// Quotas of tenants that name none.
     pub defaults: Defaults,
+    /// What admission policies are told, beside addresses.
+    pub admission: Admission,
+}
+
+/// What tenants may name in their objects, as far as it is the operator's choice.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admission {
+    /// RuntimeClass of tenants that name none; `None` is `gvisor` where there is such a class, else the nodes' own default.
+    pub default_runtime_class: Option<String>,
+    /// Names that no Tenant may have, beside those of Kubernetes and Stackube.
+    pub reserved_names: Vec<String>,
+    /// PriorityClasses that tenants' pods may have.
+    pub priority_classes: Vec<String>,
+    /// Keys of taints that tenants' pods may tolerate, beside those by which Kubernetes itself marks nodes.
+    pub toleration_keys: Vec<String>,
 }
 
 /// Where the API server is.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::stop::Verdict;
 
 /// The first pause after a transient failure.
-const FIRST: Duration = Duration::from_secs(1);
+pub(crate) const FIRST: Duration = Duration::from_secs(1);
 /// The longest pause after a transient failure. An outage of OpenStack ends for every object within this time.
 const LONGEST: Duration = Duration::from_secs(30);
 /// The pause after a refusal. Changes of the object itself are seen at once; this is for what cannot be watched, such as a

@@ -17,6 +17,7 @@ use crate::config::{Config, ConfigProblems};
 use crate::context::{Context, Identity};
 use crate::events::Events;
 use crate::leader::{LeaderError, Leadership};
+use crate::limits;
 use crate::metrics::Metrics;
 use crate::network::{self, Inventory};
 use crate::port;
@@ -200,6 +201,7 @@ impl Process {
         let mut running = JoinSet::new();
         running.spawn(tenant::run(tenants, Arc::clone(&context), shutdown.clone()));
         running.spawn(network::run(networks, Arc::clone(&context), shutdown.clone()));
+        running.spawn(limits::run(Arc::clone(&context), shutdown.clone()));
         running.spawn(port::run(context, shutdown.clone()));
         Ok(running)
     }

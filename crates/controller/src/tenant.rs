@@ -26,6 +26,7 @@ mod manifests;
 pub(crate) mod marks;
 mod password;
 mod plan;
+mod rights;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -158,6 +159,7 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
         addresses: &context.addresses,
         default_subnet: context.config.user_subnet,
         project_used_by: claims::other_user(tenant, context),
+        admission: &context.config.admission,
     };
     let valid = validate::validate(tenant, &observed, &rules).map_err(End::Refused)?;
     let plan = plan::plan(tenant, &valid, &observed, &context.identity, &context.config.defaults);

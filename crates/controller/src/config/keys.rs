@@ -1,12 +1,13 @@
 //! The keys of the ConfigMap.
 
 /// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
-pub(super) const KNOWN: [&str; 32] = [
+pub(super) const KNOWN: [&str; 36] = [
     "auth-url",
     "ca-file",
     "cluster-dns",
     "cluster-domain",
     "default-quota",
+    "default-runtime-class",
     "dns-upstreams",
     "drift-interval",
     "ext-net-id",
@@ -19,9 +20,11 @@ pub(super) const KNOWN: [&str; 32] = [
     "password",
     "plugin-name",
     "pool-size",
+    "priority-classes",
     "project-domain-name",
     "region",
     "reserved-cidrs",
+    "reserved-names",
     "service-cidr",
     "sweep-delete",
     "sweep-grace",
@@ -30,6 +33,7 @@ pub(super) const KNOWN: [&str; 32] = [
     "system-gateway",
     "tenant-domain",
     "tenant-name",
+    "toleration-keys",
     "user-cidr",
     "user-domain-name",
     "user-gateway",

@@ -12,8 +12,10 @@ use stackube_api::address::{AddressRules, ReservedRange, Subnet};
 use stackube_openstack::id::NetworkId;
 use stackube_openstack::{AuthUrl, CloudConfig, Credentials, DomainRef, Interface, ProjectRef, UserRef};
 
+use crate::cluster::SERVICES;
+
 use super::keys::{APPLICATION_CREDENTIAL, KNOWN};
-use super::{ApiServer, Config, ConfigProblems, Loaded, quota};
+use super::{Admission, ApiServer, Config, ConfigProblems, Loaded, admission, quota};
 
 /// Keystone's first domain, under the name that `keystone-manage bootstrap` gives it.
 const DEFAULT_DOMAIN: &str = "Default";
@@ -55,6 +57,7 @@ pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, C
     let defaults = keys
         .parsed("default-quota", quota::parse)
         .unwrap_or_else(quota::built_in);
+    let admission = keys.admission();
     let tenant_domain = keys.text("tenant-domain").unwrap_or(DEFAULT_DOMAIN).to_owned();
     match (keys.problems.is_empty(), cloud, external_network, system, user) {
         (true, Some(cloud), Some(external_network), Some(system_subnet), Some(user_subnet)) => Ok(Loaded {
@@ -72,6 +75,7 @@ pub(super) fn parse(settings: &Values, credentials: &Values) -> Result<Loaded, C
                 sweep_delete,
                 sweep_grace,
                 defaults,
+                admission,
             },
             warnings: keys.warnings,
         }),
@@ -217,7 +221,7 @@ impl<'a> Keys<'a> {
         let services = services.or_else(|| range(DEFAULT_SERVICE_CIDR).ok());
         rules
             .reserved
-            .extend(services.map(|range| ReservedRange::new(range, "addresses of Services")));
+            .extend(services.map(|range| ReservedRange::new(range, SERVICES)));
         rules
             .reserved
             .extend(self.parsed("reserved-cidrs", reserved).unwrap_or_default());
@@ -250,6 +254,19 @@ impl<'a> Keys<'a> {
             host: host.to_owned(),
             port: port.unwrap_or(6443),
         })
+    }
+
+    fn admission(&mut self) -> Admission {
+        let mut words = |key, default| {
+            let found = self.parsed(key, admission::words);
+            found.unwrap_or_else(|| admission::words(default).unwrap_or_default())
+        };
+        Admission {
+            reserved_names: words("reserved-names", admission::RESERVED_NAMES),
+            priority_classes: words("priority-classes", ""),
+            toleration_keys: words("toleration-keys", ""),
+            default_runtime_class: self.parsed("default-runtime-class", admission::runtime_class),
+        }
     }
 
     fn time(&mut self, key: &str, default: Duration) -> Duration {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota, Secret};
 use kube::api::{Patch, PatchParams, PostParams};
-use kube::{Api, Resource, ResourceExt};
+use kube::{Api, ResourceExt};
 use serde_json::json;
 use stackube_api::conditions::{NAMESPACE_READY, PROJECT_READY, QUOTA_READY, ROLES_READY};
-use stackube_api::names::{MANAGED_BY, SYSTEM_NAMESPACE};
+use stackube_api::names::SYSTEM_NAMESPACE;
 use stackube_api::{Network, Tenant};
 use stackube_openstack::Session;
 use stackube_openstack::id::{ProjectId, RoleId};
@@ -19,9 +19,11 @@ use super::plan::{MEMBER, Plan, Step};
 use super::status::Record;
 use super::validate::Valid;
 use crate::context::Context;
+use crate::declare::declare;
 use crate::stop::Stop;
 
 mod namespace;
+mod rights;
 mod user;
 
 /// A step that stopped, with the condition it belongs to.
@@ -51,7 +53,7 @@ impl Work<'_> {
     pub(super) async fn apply(&self) -> Result<Option<Network>, Stopped> {
         let roles = at(ROLES_READY, self.roles().await)?;
         let project = at(PROJECT_READY, self.project(&roles).await)?;
-        let (people, cluster) = tokio::join!(self.people(&project, &roles), self.cluster(&project));
+        let (people, cluster) = tokio::join!(self.people(&project, &roles), self.cluster(&project, &roles));
         people?;
         cluster
     }
@@ -103,8 +105,8 @@ impl Work<'_> {
         Ok(project)
     }
 
-    /// Namespace, limits, Neutron quota, and the Network, which takes longest: so its order goes out first.
-    async fn cluster(&self, project: &ProjectId) -> Result<Option<Network>, Stopped> {
+    /// Namespace, limits, rights, Neutron quota, and the Network, which takes longest: so its order goes out first.
+    async fn cluster(&self, project: &ProjectId, roles: &BTreeMap<String, RoleId>) -> Result<Option<Network>, Stopped> {
         at(NAMESPACE_READY, self.namespace().await)?;
         let network = async {
             match &self.plan.network {
@@ -112,9 +114,11 @@ impl Work<'_> {
                 Some(wanted) => self.create_network(wanted).await,
             }
         };
-        let (network, limits, quota) = tokio::join!(network, self.limits(), self.quota(project));
+        let (network, limits, rights, quota) =
+            tokio::join!(network, self.limits(), self.rights(project, roles), self.quota(project));
         let network = at(NAMESPACE_READY, network)?;
         at(NAMESPACE_READY, limits)?;
+        at(NAMESPACE_READY, rights)?;
         self.record.met(NAMESPACE_READY, "Created").await;
         at(QUOTA_READY, quota)?;
         Ok(network)
@@ -201,17 +205,6 @@ async fn blank(context: &Context, tenant: &Tenant) -> Result<(), kube::Error> {
     let tenants: Api<Tenant> = Api::all(context.kube.clone());
     tenants
         .patch_metadata(&tenant.name_any(), &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .map(drop)
-}
-
-/// Server-side apply: what is written here holds, whatever somebody changed; other fields stay.
-async fn declare<K>(api: &Api<K>, object: &K) -> Result<(), kube::Error>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::Serialize + serde::de::DeserializeOwned,
-{
-    let parameters = PatchParams::apply(MANAGED_BY).force();
-    api.patch(&object.name_any(), &parameters, &Patch::Apply(object))
         .await
         .map(drop)
 }

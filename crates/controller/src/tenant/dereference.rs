@@ -1,8 +1,9 @@
 //! Everything there is of a Tenant, in Keystone, Neutron and Kubernetes. Only reads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::core::v1::{Namespace, Pod, Secret};
+use k8s_openapi::api::node::v1::RuntimeClass;
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use secrecy::SecretString;
@@ -42,6 +43,8 @@ pub(crate) struct Observed {
     pub(crate) has_pods: bool,
     /// The Network in the namespace.
     pub(crate) network: Option<Network>,
+    /// Names of the cluster's RuntimeClasses.
+    pub(crate) runtime_classes: BTreeSet<String>,
 }
 
 /// Reads all that OpenStack has, and adds it to what is in the cluster.
@@ -62,6 +65,7 @@ pub(crate) async fn dereference(tenant: &Tenant, context: &Context, cluster: Clu
         namespace: cluster.namespace,
         has_pods: cluster.has_pods,
         network: cluster.network,
+        runtime_classes: cluster.runtime_classes,
     })
 }
 
@@ -154,6 +158,7 @@ pub(crate) struct Cluster {
     namespace: Option<Namespace>,
     has_pods: bool,
     network: Option<Network>,
+    runtime_classes: BTreeSet<String>,
 }
 
 /// Reads what the cluster has, side by side.
@@ -171,7 +176,9 @@ pub(crate) async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Clu
         .as_ref()
         .map(|reference| reference.name.as_str());
     let secret_name = password_secret(&name);
-    let (own, other, namespace, network) = tokio::join!(
+    let classes: Api<RuntimeClass> = Api::all(context.kube.clone());
+    let every = ListParams::default();
+    let (own, other, namespace, network, classes) = tokio::join!(
         secrets.get_opt(&secret_name),
         async {
             match reference {
@@ -181,6 +188,7 @@ pub(crate) async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Clu
         },
         namespaces.get_opt(&name),
         networks.get_opt(&name),
+        classes.list_metadata(&every),
     );
     let namespace = namespace?;
     let taken_over = tenant.status.as_ref().is_some_and(|status| status.namespace.is_some());
@@ -193,6 +201,7 @@ pub(crate) async fn kubernetes(tenant: &Tenant, context: &Context) -> Result<Clu
         namespace,
         has_pods,
         network: network?,
+        runtime_classes: classes?.iter().map(ResourceExt::name_any).collect(),
     })
 }
 

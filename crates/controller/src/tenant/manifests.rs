@@ -8,7 +8,9 @@ use k8s_openapi::api::core::v1::{
 use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value, json};
-use stackube_api::names::{CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, TENANT_LABEL, TENANT_UID_ANNOTATION};
+use stackube_api::names::{
+    CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, RUNTIME_LABEL, TENANT_LABEL, TENANT_UID_ANNOTATION,
+};
 use stackube_api::{Network, NetworkSpec, PodSecurity, Tenant};
 
 use super::validate::Valid;
@@ -17,18 +19,19 @@ use crate::config::Defaults;
 /// Name of the ResourceQuota and of the LimitRange.
 const LIMITS: &str = "stackube";
 
-fn managed() -> BTreeMap<String, String> {
+pub(super) fn managed() -> BTreeMap<String, String> {
     [(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into()
 }
 
 /// Labels by which the API server decides about pods of the namespace, and ours.
-fn namespace_labels(tenant: &Tenant) -> BTreeMap<String, String> {
+fn namespace_labels(tenant: &Tenant, runtime_class: Option<&str>) -> BTreeMap<String, String> {
     let level = match tenant.spec.pod_security {
         PodSecurity::Baseline => "baseline",
         PodSecurity::Restricted => "restricted",
     };
     let mut labels = managed();
     labels.insert(TENANT_LABEL.to_owned(), tenant.name_any());
+    labels.extend(runtime_class.map(|name| (RUNTIME_LABEL.to_owned(), name.to_owned())));
     for mode in ["enforce", "warn"] {
         labels.insert(format!("pod-security.kubernetes.io/{mode}"), level.to_owned());
         labels.insert(
@@ -40,11 +43,11 @@ fn namespace_labels(tenant: &Tenant) -> BTreeMap<String, String> {
 }
 
 /// The namespace with everything that decides about it in the call that creates it.
-pub(super) fn namespace(tenant: &Tenant) -> Namespace {
+pub(super) fn namespace(tenant: &Tenant, runtime_class: Option<&str>) -> Namespace {
     Namespace {
         metadata: ObjectMeta {
             name: Some(tenant.name_any()),
-            labels: Some(namespace_labels(tenant)),
+            labels: Some(namespace_labels(tenant, runtime_class)),
             annotations: Some([(TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default())].into()),
             ..ObjectMeta::default()
         },
@@ -53,7 +56,7 @@ pub(super) fn namespace(tenant: &Tenant) -> Namespace {
 }
 
 /// A merge patch that gives a namespace the labels and annotations that it lacks, on the version that was read.
-pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace) -> Option<Value> {
+pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace, runtime_class: Option<&str>) -> Option<Value> {
     let missing = |wanted: BTreeMap<String, String>, present: &BTreeMap<String, String>| -> Map<String, Value> {
         wanted
             .into_iter()
@@ -61,7 +64,7 @@ pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace) -> Option
             .map(|(k, v)| (k, json!(v)))
             .collect()
     };
-    let labels = missing(namespace_labels(tenant), namespace.labels());
+    let labels = missing(namespace_labels(tenant, runtime_class), namespace.labels());
     let uid = [(TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default())].into();
     let annotations = missing(uid, namespace.annotations());
     (!labels.is_empty() || !annotations.is_empty()).then(|| {

@@ -127,7 +127,7 @@ pub(crate) fn plan(
         grants,
         revocations,
         quota: quota(tenant, valid, observed, defaults),
-        namespace: namespace(tenant, observed),
+        namespace: namespace(tenant, valid, observed),
         limits: (
             manifests::resource_quota(tenant, defaults),
             manifests::limit_range(tenant, defaults),
@@ -262,9 +262,10 @@ fn quota(tenant: &Tenant, valid: &Valid, observed: &Observed, defaults: &Default
     (!same).then_some(wanted)
 }
 
-fn namespace(tenant: &Tenant, observed: &Observed) -> NamespaceStep {
+fn namespace(tenant: &Tenant, valid: &Valid, observed: &Observed) -> NamespaceStep {
+    let runtime_class = valid.runtime_class.as_deref();
     let Some(namespace) = &observed.namespace else {
-        return NamespaceStep::Create(Box::new(manifests::namespace(tenant)));
+        return NamespaceStep::Create(Box::new(manifests::namespace(tenant, runtime_class)));
     };
     if namespace.metadata.deletion_timestamp.is_some() {
         return NamespaceStep::Await;
@@ -272,7 +273,7 @@ fn namespace(tenant: &Tenant, observed: &Observed) -> NamespaceStep {
     let handed_over = tenant.status.as_ref().is_none_or(|status| status.namespace.is_none());
     match (
         ownership(namespace, tenant),
-        manifests::namespace_change(tenant, namespace),
+        manifests::namespace_change(tenant, namespace, runtime_class),
     ) {
         (Ownership::Ours, None) => NamespaceStep::Keep,
         (Ownership::Ours, Some(change)) => NamespaceStep::Change(change),

@@ -16,11 +16,13 @@ use super::dereference::Observed;
 use super::plan::{Grantee, NamespaceStep, Plan, Step, UserStep, plan};
 use super::validate::{Refusal, Rules, Valid, validate};
 use super::{marks, password};
-use crate::config::Defaults;
+use crate::config::{Admission, Defaults};
 use crate::context::Identity;
 
 mod planning;
 mod removal;
+mod rights;
+mod runtime;
 mod validation;
 
 const UID: &str = "11111111-aaaa";
@@ -89,6 +91,7 @@ pub(super) fn nothing() -> Observed {
         namespace: None,
         has_pods: false,
         network: None,
+        runtime_classes: ["runc", "gvisor"].map(str::to_owned).into(),
     }
 }
 
@@ -140,6 +143,20 @@ pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<Valid, Refus
 }
 
 pub(super) fn check_used(tenant: &Tenant, observed: &Observed, used_by: Option<&str>) -> Result<Valid, Refusal> {
+    let admission = Admission {
+        default_runtime_class: Some("runc".into()),
+        reserved_names: vec!["service".into()],
+        ..Admission::default()
+    };
+    check_by(tenant, observed, used_by, &admission)
+}
+
+pub(super) fn check_by(
+    tenant: &Tenant,
+    observed: &Observed,
+    used_by: Option<&str>,
+    admission: &Admission,
+) -> Result<Valid, Refusal> {
     let mut addresses = AddressRules::default();
     addresses.reserved.push(ReservedRange::new(
         "10.96.0.0/12".parse().unwrap(),
@@ -152,6 +169,7 @@ pub(super) fn check_used(tenant: &Tenant, observed: &Observed, used_by: Option<&
         addresses: &addresses,
         default_subnet,
         project_used_by: used_by.map(str::to_owned),
+        admission,
     };
     validate(tenant, observed, &rules)
 }

@@ -12,7 +12,10 @@ use stackube_openstack::identity::{Actor, Project, User};
 use super::dereference::Observed;
 use super::marks;
 use super::password;
+use crate::config::Admission;
 use crate::context::Identity;
+
+mod runtime;
 
 /// Something in the Tenant, or around it, that a person has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +43,8 @@ pub(crate) struct Valid {
     pub(crate) members: Vec<(Actor, &'static str)>,
     /// The password that the user should have.
     pub(crate) password: Option<password::Wanted>,
+    /// The RuntimeClass of all pods; `None` is the nodes' own default.
+    pub(crate) runtime_class: Option<String>,
 }
 
 /// What validation needs beside the Tenant and what exists.
@@ -52,6 +57,8 @@ pub(crate) struct Rules<'a> {
     pub(crate) default_subnet: Subnet,
     /// Name of another Tenant that uses the same project, if any.
     pub(crate) project_used_by: Option<String>,
+    /// What the operator says about names and runtimes.
+    pub(crate) admission: &'a Admission,
 }
 
 pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) -> Result<Valid, Refusal> {
@@ -62,7 +69,8 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
     project(tenant, observed, &domain, rules)?;
     let password = password::wanted(tenant, observed.referenced.as_ref(), &observed.kept);
     user(tenant, observed, password.as_ref(), rules)?;
-    namespace(tenant, observed)?;
+    namespace(tenant, observed, rules.admission)?;
+    let runtime_class = runtime::class(tenant, observed, rules.admission)?;
     Ok(Valid {
         domain,
         subnet,
@@ -70,6 +78,7 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
         adopted: tenant.spec.tenant_id.is_some(),
         members,
         password,
+        runtime_class,
     })
 }
 
@@ -310,13 +319,21 @@ pub(crate) fn ownership(namespace: &Namespace, tenant: &Tenant) -> Ownership {
     }
 }
 
-fn namespace(tenant: &Tenant, observed: &Observed) -> Result<(), Refusal> {
+fn namespace(tenant: &Tenant, observed: &Observed, admission: &Admission) -> Result<(), Refusal> {
     let no = |reason, message: String| refuse(NAMESPACE_READY, reason, message);
     let name = tenant.name_any();
     if is_reserved(&name) {
         return no(
             "NameReserved",
             format!("{name} is a name of Kubernetes or Stackube: choose another"),
+        );
+    }
+    // Only before the namespace is made: a name that is reserved later stays with who has it.
+    let first = tenant.status.as_ref().is_none_or(|status| status.namespace.is_none());
+    if first && admission.reserved_names.contains(&name) {
+        return no(
+            "NameReserved",
+            format!("{name} is a name that the operator of this cluster has reserved: choose another"),
         );
     }
     let Some(namespace) = &observed.namespace else {
