@@ -57,7 +57,7 @@ configuration | kubectl apply --server-side --force-conflicts -f - >/dev/null
 kubectl apply --server-side --field-manager devbox -f devbox/stackube/configuration.yaml >/dev/null
 mkdir -p "$state/deploy"
 cat >"$state/deploy/kustomization.yaml" <<YAML
-resources: [../../deployment]
+resources: [$(realpath --relative-to="$state/deploy" deployment)]
 images:
   - {name: stackube/stackube-controller, newTag: $controller}
   - {name: stackube/kubestack, newTag: $kubestack}

@@ -54,13 +54,14 @@ impl Devbox {
     /// # Errors
     /// What kubectl printed on standard error.
     pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<String> {
-        run(
-            Command::new(self.state.join("bin/kubectl"))
-                .args(arguments)
-                .env("KUBECONFIG", self.state.join("kubeconfig")),
-            stdin,
-        )
-        .await
+        run(&mut self.kubectl_command(arguments), stdin).await
+    }
+
+    /// `kubectl` that is not started yet.
+    pub fn kubectl_command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(self.state.join("bin/kubectl"));
+        command.args(arguments).env("KUBECONFIG", self.state.join("kubeconfig"));
+        command
     }
 
     /// Logs in to Keystone as a user of a project, both of domain Default.

@@ -11,6 +11,7 @@
 pub mod cloud;
 pub mod devbox;
 pub mod guide;
+pub mod identity;
 pub mod pods;
 pub mod tenant;
 pub mod wait;

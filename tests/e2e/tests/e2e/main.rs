@@ -10,9 +10,13 @@
 )]
 
 mod api;
+mod attacks;
 mod isolation;
+mod nodes;
 mod outages;
 mod pods;
+mod rights;
+mod runtimes;
 mod tenants;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

@@ -1,0 +1,160 @@
+//! Requests in the name of somebody else, as stackube-auth would let them in: by impersonation, which the API server
+//! authorizes and admits like the real ones.
+
+use anyhow::{Context, Result};
+use kube::Client;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::core::Request;
+use serde_json::{Value, json};
+use stackube_api::names::project_group;
+use stackube_openstack::id::ProjectId;
+
+use crate::devbox::Devbox;
+
+/// A user with groups.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// User name.
+    pub user: String,
+    /// Groups, beside `system:authenticated`.
+    pub groups: Vec<String>,
+    /// Extra fields of a token, key and value.
+    pub extra: Vec<(String, String)>,
+}
+
+impl Identity {
+    /// Somebody with one of Stackube's roles (`stackube-admin` and so on) in a project.
+    ///
+    /// # Panics
+    /// When Keystone does not answer, or has no such role.
+    pub async fn in_project(devbox: &Devbox, project: &ProjectId, role: &str) -> Self {
+        let found = devbox.cloud.service().find_role(role).await;
+        let role = found
+            .expect("Keystone should answer")
+            .expect("the controller should have made its roles");
+        Self::in_group(&project_group(project.as_str(), role.id.as_str()))
+    }
+
+    /// Somebody in one group.
+    pub fn in_group(group: &str) -> Self {
+        Self {
+            user: "e2e-somebody".into(),
+            groups: vec![group.into()],
+            extra: vec![],
+        }
+    }
+
+    /// A service account.
+    pub fn service_account(namespace: &str, name: &str) -> Self {
+        Self {
+            user: format!("system:serviceaccount:{namespace}:{name}"),
+            groups: vec![
+                "system:serviceaccounts".into(),
+                format!("system:serviceaccounts:{namespace}"),
+            ],
+            extra: vec![],
+        }
+    }
+
+    /// As kubectl's flags.
+    pub fn flags(&self) -> Vec<String> {
+        let mut flags = vec![format!("--as={}", self.user), "--as-group=system:authenticated".into()];
+        flags.extend(self.groups.iter().map(|group| format!("--as-group={group}")));
+        flags.extend(
+            self.extra
+                .iter()
+                .map(|(key, value)| format!("--as-user-extra={key}={value}")),
+        );
+        flags
+    }
+
+    /// Whether RBAC lets the identity do this. `path` is `group/resource/subresource` with empty parts where there are none.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn may(&self, client: &Client, verb: &str, path: &str, namespace: &str, name: &str) -> Result<bool> {
+        let mut parts = path.split('/');
+        let (group, resource, sub) = (parts.next(), parts.next(), parts.next());
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
+            "spec": {
+                "user": self.user,
+                "groups": self.groups.iter().cloned().chain(["system:authenticated".into()]).collect::<Vec<_>>(),
+                "resourceAttributes": {
+                    "verb": verb, "group": group, "resource": resource, "subresource": sub,
+                    "namespace": namespace, "name": name,
+                },
+            },
+        });
+        let request = Request::new("/apis/authorization.k8s.io/v1/subjectaccessreviews")
+            .create(&PostParams::default(), review.to_string().into_bytes())?;
+        let answer: Value = client.request(request).await?;
+        answer["status"]["allowed"].as_bool().context("no answer")
+    }
+
+    /// POST of `object` to `path`, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_create(&self, client: &Client, path: &str, object: &Value) -> Result<Value> {
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let request = Request::new(path).create(&parameters, object.to_string().into_bytes())?;
+        self.send(client, request).await
+    }
+
+    /// Merge patch of `path/name` (which may go on with a subresource), without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_patch(&self, client: &Client, path: &str, name: &str, patch: &Value) -> Result<Value> {
+        let parameters = PatchParams {
+            dry_run: true,
+            ..PatchParams::default()
+        };
+        let request = Request::new(path).patch(name, &parameters, &Patch::Strategic(patch))?;
+        self.send(client, request).await
+    }
+
+    /// DELETE of `path/name`, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_delete(&self, client: &Client, path: &str, name: &str) -> Result<Value> {
+        let parameters = DeleteParams {
+            dry_run: true,
+            ..DeleteParams::default()
+        };
+        let request = Request::new(path).delete(name, &parameters)?;
+        self.send(client, request).await
+    }
+
+    /// GET of a path, for subresources that connect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn get(&self, client: &Client, path: &str, name: &str) -> Result<Value> {
+        let request = Request::new(path).get(name, &kube::api::GetParams::default())?;
+        self.send(client, request).await
+    }
+
+    async fn send(&self, client: &Client, mut request: http::Request<Vec<u8>>) -> Result<Value> {
+        let headers = request.headers_mut();
+        headers.insert("Impersonate-User", self.user.parse()?);
+        headers.append("Impersonate-Group", "system:authenticated".parse()?);
+        for group in &self.groups {
+            headers.append("Impersonate-Group", group.parse()?);
+        }
+        for (key, value) in &self.extra {
+            let name = format!("Impersonate-Extra-{}", key.replace('/', "%2f"));
+            headers.append(http::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
+        }
+        match client.request(request).await {
+            Ok(answer) => Ok(answer),
+            Err(kube::Error::Api(status)) => anyhow::bail!("{}", status.message),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What a tenant's administrator tries in order to reach a node or another tenant, and what the API server answers. Requests
+//! are dry runs where possible: what counts is the refusal and its message. Beside each kind of refusal stands something
+//! ordinary that is admitted, so that a policy which refuses everything does not pass.
+
+use std::time::Duration;
+
+use anyhow::ensure;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{Api, Client, ResourceExt};
+use serde_json::Value;
+use stackube_e2e::{
+    devbox::Devbox,
+    identity::Identity,
+    tenant::{self, with_tenant},
+    wait,
+};
+
+use crate::shared;
+
+mod subresources;
+mod tables;
+
+use tables::Attempt;
+
+/// Sends all attempts as `who`; panics with those that were not answered as expected.
+async fn assert_answers(client: &Client, who: &Identity, attempts: Vec<Attempt>) {
+    let mut wrong = vec![];
+    let total = attempts.len();
+    for attempt in attempts {
+        let answer = who.try_create(client, &attempt.path, &attempt.object).await;
+        let fits = match (&answer, &attempt.refusal) {
+            (Ok(_), None) => true,
+            (Err(error), Some(refusal)) => format!("{error:#}").contains(refusal.as_str()),
+            _ => false,
+        };
+        if !fits {
+            let answer = answer.map_or_else(|error| format!("{error:#}"), |_| "admitted".to_owned());
+            wrong.push(format!(
+                "{}: expected {:?}, got {answer}",
+                attempt.what, attempt.refusal
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {total}: {wrong:#?}", wrong.len());
+}
+
+#[tokio::test]
+async fn what_a_tenant_writes_cannot_reach_a_node_or_somebody_else() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "attacks", "", async |tenant| {
+        let name = tenant.name_any();
+        let who = Identity::in_project(&devbox, &tenant::project_of(&tenant), "stackube-admin").await;
+        // The rules of pods and their templates hold for whoever writes into the namespace.
+        let administrator = Identity::in_group("system:masters");
+        assert_answers(&devbox.kube, &who, tables::pods(&name)).await;
+        assert_answers(&devbox.kube, &administrator, tables::pods(&name)).await;
+        assert_answers(&devbox.kube, &who, tables::workloads(&name)).await;
+        assert_answers(&devbox.kube, &who, tables::objects(&name)).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_the_operator_reserves_is_what_policies_refuse() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    let limits: Api<ConfigMap> = Api::namespaced(devbox.kube.clone(), "stackube-system");
+    let reserved = || async {
+        let data = limits.get("stackube-limits").await?.data.unwrap_or_default();
+        let ranges = data.get("reserved-cidrs").cloned().unwrap_or_default();
+        // One from stackube-config, one that the API server told, one that is always reserved.
+        for range in ["10.77.0.0/24", "10.96.0.0/12", "169.254.0.0/16"] {
+            ensure!(
+                ranges.split(' ').any(|found| found == range),
+                "{range} is not in {ranges:?}"
+            );
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    wait::until("the parameters are written", Duration::from_secs(30), reserved).await;
+    let refused = async |network: &str| {
+        let name = tenant::unique("range");
+        let manifest = format!(
+            "apiVersion: stackube.kubernetes.io/v1\nkind: Tenant\nmetadata: {{name: {name}}}\nspec: {{username: u, password: p, network: {{cidr: {network}}}}}\n"
+        );
+        devbox
+            .kubectl(&["create", "--dry-run=server", "-f", "-"], &manifest)
+            .await
+            .map_err(|error| format!("{error:#}"))
+    };
+    let error = refused("10.77.0.0/24").await.unwrap_err();
+    assert!(error.contains("overlaps a reserved range"), "{error}");
+    refused("10.78.0.0/24").await.unwrap();
+    // Somebody's change does not last.
+    let change = r#"{"data":{"reserved-cidrs":""}}"#;
+    devbox
+        .kubectl(
+            &[
+                "-n",
+                "stackube-system",
+                "patch",
+                "configmap",
+                "stackube-limits",
+                "--type=merge",
+                "-p",
+                change,
+            ],
+            "",
+        )
+        .await
+        .unwrap();
+    wait::until("the parameters are put back", Duration::from_secs(60), reserved).await;
+}
+
+#[tokio::test]
+async fn images_pulled_with_somebody_elses_secret_are_checked_again() {
+    let devbox = Devbox::connect().await;
+    let path = "/api/v1/nodes/stackube/proxy/configz";
+    let text = devbox.kubectl(&["get", "--raw", path], "").await.unwrap();
+    let configuration: Value = serde_json::from_str(&text).unwrap();
+    let policy = configuration["kubeletconfig"]["imagePullCredentialsVerificationPolicy"].as_str();
+    assert!(
+        matches!(
+            policy,
+            Some("NeverVerifyPreloadedImages" | "NeverVerifyAllowlistedImages" | "AlwaysVerify")
+        ),
+        "a pod could use a private image that another tenant's secret has brought to the node: {policy:?}"
+    );
+}

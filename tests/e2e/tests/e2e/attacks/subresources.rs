@@ -1,0 +1,158 @@
+//! Ways past the rules through subresources, and through a namespace's own labels.
+
+use anyhow::Result;
+use kube::{Client, ResourceExt};
+use serde_json::{Value, json};
+use stackube_e2e::{
+    devbox::Devbox,
+    identity::Identity,
+    pods,
+    tenant::{self, with_tenant},
+};
+
+use crate::shared;
+
+/// Panics unless the answer is a refusal that says `why`.
+fn refused(what: &str, answer: Result<Value>, why: &str) {
+    match answer {
+        Ok(_) => panic!("{what} was admitted"),
+        Err(error) => {
+            let text = format!("{error:#}");
+            assert!(text.contains(why), "{what}: not refused with {why:?}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_subresource_gets_round_the_rules() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "subresources", "", async |tenant| {
+        let name = tenant.name_any();
+        let who = Identity::in_project(&devbox, &tenant::project_of(&tenant), "stackube-admin").await;
+        pods::run(&devbox, &name, "web", "of-a").await;
+        let administrator = Identity::in_group("system:masters");
+        let base = format!("/api/v1/namespaces/{name}");
+        pod(&devbox.kube, &who, &format!("{base}/pods")).await;
+        proxies(&devbox.kube, &who, &administrator, &base).await;
+        bindings(&devbox.kube, &who, &administrator, &format!("{base}/pods/web/binding")).await;
+        tokens(&devbox.kube, &who, &format!("{base}/serviceaccounts/default/token")).await;
+        rights(&devbox.kube, &who, &name).await;
+        labels(&devbox.kube, &who, &administrator, &name).await;
+    })
+    .await;
+}
+
+async fn pod(client: &Client, who: &Identity, path: &str) {
+    let debug = |security: Value| {
+        let container = json!({"name": "debug", "image": "busybox", "securityContext": security});
+        json!({"spec": {"ephemeralContainers": [container]}})
+    };
+    let target = "web/ephemeralcontainers";
+    who.try_patch(client, path, target, &debug(json!({}))).await.unwrap();
+    let privileged = debug(json!({"privileged": true}));
+    refused(
+        "a privileged debug container",
+        who.try_patch(client, path, target, &privileged).await,
+        "privileged",
+    );
+    for (what, target, patch, why) in [
+        (
+            "Stackube's label",
+            "web",
+            json!({"metadata": {"labels": {"stackube.kubernetes.io/tenant": "x"}}}),
+            "Stackube's own",
+        ),
+        (
+            "an address of a node",
+            "web/status",
+            json!({"status": {"podIP": "10.77.0.11"}}),
+            "forbidden",
+        ),
+        (
+            "every taint, later",
+            "web",
+            json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
+            "Forbidden",
+        ),
+    ] {
+        refused(what, who.try_patch(client, path, target, &patch).await, why);
+    }
+}
+
+async fn proxies(client: &Client, who: &Identity, administrator: &Identity, base: &str) {
+    for (path, target) in [("pods", "web/proxy/"), ("services", "web:80/proxy/")] {
+        let path = format!("{base}/{path}");
+        refused(target, who.get(client, &path, target).await, "forbidden");
+        refused(
+            target,
+            administrator.get(client, &path, target).await,
+            "no way into the networks of tenants",
+        );
+    }
+}
+
+async fn bindings(client: &Client, who: &Identity, administrator: &Identity, path: &str) {
+    let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "web"},
+        "target": {"apiVersion": "v1", "kind": "Node", "name": "stackube"}});
+    refused("a binding", who.try_create(client, path, &binding).await, "forbidden");
+    let answer = administrator.try_create(client, path, &binding).await;
+    refused("a binding by an administrator", answer, "only a scheduler");
+}
+
+async fn tokens(client: &Client, who: &Identity, path: &str) {
+    let token = |seconds: u32| {
+        json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest",
+            "spec": {"audiences": [], "expirationSeconds": seconds}})
+    };
+    who.try_create(client, path, &token(3600)).await.unwrap();
+    refused(
+        "a token for ten years",
+        who.try_create(client, path, &token(10 * 365 * 86_400)).await,
+        "at most a day",
+    );
+}
+
+async fn rights(client: &Client, who: &Identity, namespace: &str) {
+    let path = format!("/apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings");
+    let kept = "kept by Stackube";
+    refused(
+        "a binding taken away",
+        who.try_delete(client, &path, "stackube-view").await,
+        kept,
+    );
+    let everybody = json!({"subjects": [
+        {"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"},
+    ]});
+    refused(
+        "a binding changed",
+        who.try_patch(client, &path, "stackube-view", &everybody).await,
+        kept,
+    );
+}
+
+async fn labels(client: &Client, who: &Identity, administrator: &Identity, namespace: &str) {
+    for labels in [
+        json!({"pod-security.kubernetes.io/enforce": "privileged"}),
+        json!({"pod-security.kubernetes.io/enforce": null}),
+        json!({"stackube.kubernetes.io/runtime-class": null}),
+        json!({"stackube.kubernetes.io/tenant": "another"}),
+    ] {
+        let patch = json!({"metadata": {"labels": labels}});
+        for subresource in ["", "/status", "/finalize"] {
+            let target = format!("{namespace}{subresource}");
+            refused(
+                &format!("{patch} of {target}"),
+                who.try_patch(client, "/api/v1/namespaces", &target, &patch).await,
+                "forbidden",
+            );
+        }
+        refused(
+            &format!("{patch} by an administrator"),
+            administrator
+                .try_patch(client, "/api/v1/namespaces", namespace, &patch)
+                .await,
+            "stackube.kubernetes.io/",
+        );
+    }
+}

@@ -1,0 +1,115 @@
+//! The tables of attempts, made into requests.
+
+use serde_json::{Value, json};
+
+/// What is sent, where to, and what the refusal says (`None`: it is admitted).
+pub(super) struct Attempt {
+    pub(super) what: String,
+    pub(super) path: String,
+    pub(super) object: Value,
+    pub(super) refusal: Option<String>,
+}
+
+/// Everything that makes pods: group and version, plural, kind.
+const WORKLOADS: [(&str, &str, &str); 8] = [
+    ("apps/v1", "deployments", "Deployment"),
+    ("apps/v1", "statefulsets", "StatefulSet"),
+    ("apps/v1", "daemonsets", "DaemonSet"),
+    ("apps/v1", "replicasets", "ReplicaSet"),
+    ("batch/v1", "jobs", "Job"),
+    ("batch/v1", "cronjobs", "CronJob"),
+    ("v1", "replicationcontrollers", "ReplicationController"),
+    ("v1", "podtemplates", "PodTemplate"),
+];
+
+fn rows(yaml: &str) -> Vec<Value> {
+    serde_saphyr::from_str(yaml).unwrap()
+}
+
+fn text(row: &Value, field: &str) -> Option<String> {
+    row[field].as_str().map(str::to_owned)
+}
+
+/// The rows of `specs.yaml`: a name, the spec of a pod, the refusal of a template, the refusal of a pod.
+fn specs() -> impl Iterator<Item = (String, Value, Option<String>, Option<String>)> {
+    rows(include_str!("specs.yaml")).into_iter().map(|row| {
+        let mut spec = json!({"containers": [{"name": "c", "image": "busybox"}]});
+        for (key, value) in row["spec"].as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let refusal = text(&row, "refused");
+        (
+            text(&row, "what").unwrap(),
+            spec,
+            refusal.clone(),
+            text(&row, "pod").or(refusal),
+        )
+    })
+}
+
+/// Each spec as a pod.
+pub(super) fn pods(namespace: &str) -> Vec<Attempt> {
+    specs()
+        .map(|(what, spec, _, refusal)| Attempt {
+            what,
+            path: format!("/api/v1/namespaces/{namespace}/pods"),
+            object: json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"}, "spec": spec}),
+            refusal,
+        })
+        .collect()
+}
+
+/// Each spec in each kind of workload: it is refused where it is written, not only later and out of sight.
+pub(super) fn workloads(namespace: &str) -> Vec<Attempt> {
+    WORKLOADS
+        .into_iter()
+        .flat_map(|(version, plural, kind)| {
+            let root = if version == "v1" { "api" } else { "apis" };
+            let path = format!("/{root}/{version}/namespaces/{namespace}/{plural}");
+            specs().map(move |(what, spec, refusal, _)| Attempt {
+                what: format!("{what} in a {kind}"),
+                path: path.clone(),
+                object: workload(version, kind, spec),
+                refusal,
+            })
+        })
+        .collect()
+}
+
+fn workload(version: &str, kind: &str, mut spec: Value) -> Value {
+    if kind.ends_with("Job") {
+        spec["restartPolicy"] = json!("Never");
+    }
+    let template = json!({"metadata": {"labels": {"app": "attack"}}, "spec": spec});
+    let labels = json!({"matchLabels": {"app": "attack"}});
+    let mut object = json!({"apiVersion": version, "kind": kind, "metadata": {"name": "attack"}});
+    let (field, value) = match kind {
+        "PodTemplate" => ("template", template),
+        "Job" => ("spec", json!({"template": template})),
+        "CronJob" => (
+            "spec",
+            json!({"schedule": "0 0 1 1 *", "jobTemplate": {"spec": {"template": template}}}),
+        ),
+        "ReplicationController" => ("spec", json!({"selector": {"app": "attack"}, "template": template})),
+        "StatefulSet" => (
+            "spec",
+            json!({"serviceName": "x", "selector": labels, "template": template}),
+        ),
+        _ => ("spec", json!({"selector": labels, "template": template})),
+    };
+    object[field] = value;
+    object
+}
+
+/// The rows of `objects.yaml`.
+pub(super) fn objects(namespace: &str) -> Vec<Attempt> {
+    rows(&include_str!("objects.yaml").replace("NAMESPACE", namespace))
+        .into_iter()
+        .map(|mut row| Attempt {
+            what: text(&row, "what").unwrap(),
+            path: text(&row, "path").unwrap(),
+            refusal: text(&row, "refused"),
+            object: row["object"].take(),
+        })
+        .collect()
+}

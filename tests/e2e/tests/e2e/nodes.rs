@@ -1,0 +1,76 @@
+//! What the accounts on a node may write. The requests carry the claim that the API server puts into the token of a pod.
+
+use kube::ResourceExt;
+use serde_json::Value;
+use stackube_e2e::{devbox::Devbox, identity::Identity, pods, tenant::with_tenant};
+
+use crate::shared;
+
+/// kubestackd of a node; without a name, a token that is not bound to a pod.
+fn daemon(node: &str) -> Identity {
+    let claim = ("authentication.kubernetes.io/node-name".to_owned(), node.to_owned());
+    Identity {
+        extra: if node.is_empty() { vec![] } else { vec![claim] },
+        ..Identity::service_account("stackube-system", "kubestack")
+    }
+}
+
+async fn write(devbox: &Devbox, who: &Identity, namespace: &str, object: &str, patch: &str) -> anyhow::Result<String> {
+    let flags = who.flags();
+    let mut arguments: Vec<&str> = flags.iter().map(String::as_str).collect();
+    arguments.extend([
+        "-n",
+        namespace,
+        "patch",
+        object,
+        "--type=merge",
+        "--dry-run=server",
+        "-p",
+        patch,
+    ]);
+    devbox.kubectl(&arguments, "").await
+}
+
+#[tokio::test]
+async fn a_node_changes_only_what_is_its_own() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "node", "", async |tenant| {
+        let name = tenant.name_any();
+        pods::run(&devbox, &name, "web", "of-a").await;
+        let port = devbox
+            .kubectl(
+                &["-n", &name, "get", "ports", "-o", "jsonpath={.items[0].metadata.name}"],
+                "",
+            )
+            .await
+            .unwrap();
+        let port = format!("ports.stackube.kubernetes.io/{port}");
+        let rows: Vec<Value> = serde_saphyr::from_str(include_str!("nodes/writes.yaml")).unwrap();
+        for row in rows {
+            let object = if row["object"] == "port" {
+                &port
+            } else {
+                "node/stackube"
+            };
+            let who = daemon(row["from"].as_str().unwrap());
+            let answer = write(&devbox, &who, &name, object, &row["patch"].to_string()).await;
+            match (answer, row["refused"].as_str()) {
+                (Ok(_), None) => {}
+                (Err(error), Some(refusal)) if format!("{error:#}").contains(refusal) => {}
+                (answer, _) => panic!("{row}: {answer:?}"),
+            }
+        }
+        let kubelet = Identity {
+            user: "system:node:stackube".into(),
+            groups: vec!["system:nodes".into()],
+            extra: vec![],
+        };
+        for object in [port.as_str(), "configmap/kube-root-ca.crt"] {
+            let answer = write(&devbox, &kubelet, &name, object, r#"{"metadata":{"labels":{"a":"b"}}}"#).await;
+            let error = answer.expect_err("kubelet's account changed it");
+            assert!(format!("{error:#}").contains("forbidden"), "{error:#}");
+        }
+    })
+    .await;
+}
