@@ -2,6 +2,7 @@
 //! directories with one file for each key. docs/operator/configuration.md describes the keys.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -66,6 +67,9 @@ pub struct Admission {
     pub priority_classes: Vec<String>,
     /// Keys of taints that tenants' pods may tolerate, beside those by which Kubernetes itself marks nodes.
     pub toleration_keys: Vec<String>,
+    /// Address of the cluster's DNS, which no tenant's Service may have; `None` is the tenth of each range of Services, as kubeadm
+    /// has it.
+    pub cluster_dns: Option<Ipv4Addr>,
 }
 
 /// Where the API server is.

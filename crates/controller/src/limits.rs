@@ -1,7 +1,8 @@
 //! The parameters of the admission policies: written from the controller's own configuration, so that there is one place where
 //! an operator says what tenants may have.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use ipnet::Ipv4Net;
@@ -19,8 +20,10 @@ use crate::context::Context;
 use crate::declare::declare;
 use crate::retry;
 
-/// Which address of a Service range is whose: the API server's is the first, and kubeadm gives the tenth to the cluster's DNS.
-const TAKEN: [usize; 2] = [1, 10];
+/// Which address of a range of Services is the API server's.
+const API_SERVER: u32 = 1;
+/// Which one kubeadm gives to the cluster's DNS.
+const DNS: u32 = 10;
 
 /// Keeps the ConfigMap as it should be, until `shutdown`.
 pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
@@ -56,11 +59,12 @@ fn config_map(admission: &Admission, addresses: &AddressRules) -> ConfigMap {
 
 /// Lists are separated by blanks, as CEL splits them.
 fn parameters(admission: &Admission, addresses: &AddressRules) -> BTreeMap<String, String> {
-    let ranges: Vec<String> = addresses.reserved.iter().map(|range| range.range.to_string()).collect();
+    let ranges: BTreeSet<Ipv4Net> = addresses.reserved.iter().map(|range| range.range).collect();
+    let ranges: Vec<String> = ranges.iter().map(ToString::to_string).collect();
     let services = addresses.reserved.iter().filter(|range| range.purpose == SERVICES);
-    let mut taken: Vec<String> = services.flat_map(taken).collect();
-    taken.sort();
-    taken.dedup();
+    let mut taken: BTreeSet<Ipv4Addr> = services.flat_map(|range| taken(range, admission.cluster_dns)).collect();
+    taken.extend(admission.cluster_dns);
+    let taken: Vec<String> = taken.iter().map(ToString::to_string).collect();
     [
         ("reserved-names", admission.reserved_names.join(" ")),
         ("reserved-cidrs", ranges.join(" ")),
@@ -73,16 +77,15 @@ fn parameters(admission: &Admission, addresses: &AddressRules) -> BTreeMap<Strin
     .into()
 }
 
-/// The addresses of a Service range that belong to the cluster itself.
-fn taken(services: &ReservedRange) -> impl Iterator<Item = String> {
-    let range: Ipv4Net = services.range;
+/// The addresses of a range of Services that belong to the cluster itself.
+fn taken(services: &ReservedRange, dns: Option<Ipv4Addr>) -> impl Iterator<Item = Ipv4Addr> {
+    let range = services.range;
     let first = u32::from(range.network());
-    TAKEN
+    [Some(API_SERVER), dns.is_none().then_some(DNS)]
         .into_iter()
-        .filter_map(move |index| u32::try_from(index).ok()?.checked_add(first))
-        .map(std::net::Ipv4Addr::from)
+        .flatten()
+        .map(move |index| Ipv4Addr::from(first.saturating_add(index)))
         .filter(move |address| range.contains(address))
-        .map(|address| address.to_string())
 }
 
 #[cfg(test)]
@@ -116,6 +119,12 @@ mod tests {
             found["reserved-cluster-ips"],
             "10.96.0.1 10.96.0.10 172.30.0.1 172.30.0.10"
         );
+        let chosen = Admission {
+            cluster_dns: Some(Ipv4Addr::new(10, 100, 0, 53)),
+            ..admission
+        };
+        let chosen = parameters(&chosen, &addresses);
+        assert_eq!(chosen["reserved-cluster-ips"], "10.96.0.1 10.100.0.53 172.30.0.1");
         let ranges: Vec<&str> = found["reserved-cidrs"].split(' ').collect();
         for range in ["10.77.0.0/24", "172.30.0.0/16", "127.0.0.0/8", "169.254.0.0/16"] {
             assert!(ranges.contains(&range), "{range} is missing in {ranges:?}");

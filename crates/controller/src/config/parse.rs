@@ -1,6 +1,7 @@
 //! From texts to a checked configuration. Every key is looked at, also after the first problem.
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -265,6 +266,10 @@ impl<'a> Keys<'a> {
             reserved_names: words("reserved-names", admission::RESERVED_NAMES),
             priority_classes: words("priority-classes", ""),
             toleration_keys: words("toleration-keys", ""),
+            cluster_dns: self.parsed("cluster-dns", |text| {
+                let address = text.parse::<Ipv4Addr>();
+                address.map_err(|_| format!("{text:?} is not an IPv4 address like 10.96.0.10"))
+            }),
             default_runtime_class: self.parsed("default-runtime-class", admission::runtime_class),
         }
     }
