@@ -13,6 +13,7 @@ mod services;
 mod settings;
 mod table;
 mod trace;
+mod view;
 
 pub use error::Error;
 pub use flows::{FlowRecord, Swept};
@@ -23,6 +24,7 @@ pub use programs::{Mode, Programs};
 pub use services::Services;
 pub use settings::{Limits, LinkSettings};
 pub use trace::{Decision, Hook, Trace, counters, reasons};
+pub use view::View;
 
 /// Where the maps and links are pinned in production; the layout's version is appended.
 pub const PIN_ROOT: &str = "/sys/fs/bpf/stackube";

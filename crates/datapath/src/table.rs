@@ -116,6 +116,15 @@ impl Ranges {
         })
     }
 
+    /// Whether a range of the map has the address.
+    pub(crate) fn contains(&self, address: std::net::Ipv4Addr) -> Result<bool, Error> {
+        match lock(&self.map).get(&lpm_trie::Key::new(32, wire(address)), 0) {
+            Ok(_) => Ok(true),
+            Err(MapError::KeyNotFound) => Ok(false),
+            Err(source) => Err(refused(self.name, "read a range", source)),
+        }
+    }
+
     /// Makes the map hold exactly `ranges`: adds first, so that no address of both the old and the new list is missing in between.
     pub(crate) fn replace(&self, ranges: &[Ipv4Net]) -> Result<(), Error> {
         let wanted: Vec<(u32, u32)> = ranges

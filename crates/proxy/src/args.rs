@@ -1,9 +1,11 @@
 //! Command line and environment.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::model::{ObjectName, Vip};
 
 /// Address of the node on the host link.
 pub const LINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
@@ -30,6 +32,12 @@ pub enum Command {
     Run(Box<RunOptions>),
     /// Ask the process in this container for its health; for kubelet's probes.
     Probe(ProbeOptions),
+    /// Print which Services the node has programmed for a pod.
+    Show(PodOptions),
+    /// Print what would become of a pod's connection to an address, and why.
+    Explain(ExplainOptions),
+    /// Print what becomes of a pod's packets while they come.
+    Trace(TraceOptions),
 }
 
 /// Options of `run`.
@@ -57,6 +65,13 @@ pub struct RunOptions {
     pub cluster_dns: Ipv4Addr,
 }
 
+impl RunOptions {
+    /// Where the maps are pinned.
+    pub fn root(&self) -> PathBuf {
+        root(self.maps.as_ref())
+    }
+}
+
 /// Options of `probe`.
 #[derive(Debug, Clone, clap::Args)]
 pub struct ProbeOptions {
@@ -66,6 +81,76 @@ pub struct ProbeOptions {
     /// Unix socket of the process.
     #[arg(long, env = "STACKUBE_PROXY_SOCKET", default_value = SOCKET)]
     pub socket: PathBuf,
+}
+
+/// Which pod.
+#[derive(Debug, Clone, clap::Args)]
+pub struct PodOptions {
+    /// The pod, as `namespace/name`.
+    #[arg(long, value_parser = object_name)]
+    pub pod: ObjectName,
+    /// Name of this Node in Kubernetes.
+    #[arg(long, env = "NODE_NAME")]
+    pub node_name: String,
+    /// Kubeconfig for running outside of the cluster.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Folder of the datapath's pinned maps. Default: the one of this version's layout.
+    #[arg(long, env = "STACKUBE_PROXY_MAPS")]
+    pub maps: Option<PathBuf>,
+}
+
+impl PodOptions {
+    /// Where the maps are pinned.
+    pub fn root(&self) -> PathBuf {
+        root(self.maps.as_ref())
+    }
+}
+
+/// Options of `explain`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct ExplainOptions {
+    /// The pod.
+    #[command(flatten)]
+    pub pod: PodOptions,
+    /// Where it connects to: `address:port`, `address:port/UDP`.
+    #[arg(value_parser = destination)]
+    pub destination: Vip,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Clone, clap::Args)]
+pub struct TraceOptions {
+    /// The pod.
+    #[command(flatten)]
+    pub pod: PodOptions,
+    /// For how long, in seconds.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
+    pub seconds: u64,
+}
+
+fn root(maps: Option<&PathBuf>) -> PathBuf {
+    maps.cloned().unwrap_or_else(|| stackube_datapath::PIN_ROOT.into())
+}
+
+fn object_name(text: &str) -> Result<ObjectName, String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(ObjectName::new(namespace, name)),
+        _ => Err("write namespace/name".to_owned()),
+    }
+}
+
+fn destination(text: &str) -> Result<Vip, String> {
+    let (socket, protocol) = text.split_once('/').unwrap_or((text, "TCP"));
+    let socket: SocketAddrV4 = socket
+        .parse()
+        .map_err(|_| "write an IPv4 address and a port, like 10.96.0.10:53/UDP".to_owned())?;
+    let protocol = protocol.to_ascii_uppercase();
+    Ok(Vip {
+        address: *socket.ip(),
+        port: socket.port(),
+        protocol: crate::model::protocol(Some(&protocol)).ok_or("the protocol is TCP, UDP or SCTP")?,
+    })
 }
 
 /// In the container's own file system, so that two pods of a rolling update each have theirs.
@@ -91,5 +176,23 @@ mod tests {
             let args = ["stackube-proxy", "run", "--node-name", "n", option];
             assert!(Args::try_parse_from(args).is_err(), "{option}");
         }
+        for words in [
+            ["--pod=web", "10.0.0.1:80"],
+            ["--pod=a/b", "10.0.0.1"],
+            ["--pod=a/b", "10.0.0.1:80/ICMP"],
+        ] {
+            let args = ["stackube-proxy", "explain", "--node-name", "n"]
+                .into_iter()
+                .chain(words);
+            assert!(Args::try_parse_from(args).is_err(), "{words:?}");
+        }
+        let args = [
+            "stackube-proxy",
+            "explain",
+            "--node-name=n",
+            "--pod=a/b",
+            "10.96.0.10:53/udp",
+        ];
+        assert!(Args::try_parse_from(args).is_ok());
     }
 }

@@ -7,6 +7,7 @@
 
 pub mod args;
 pub mod dns;
+pub mod inspect;
 pub mod metrics;
 pub mod model;
 pub mod probe;

@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use stackube_proxy::args::{Args, Command};
-use stackube_proxy::{probe, run, telemetry};
+use stackube_proxy::{inspect, probe, run, telemetry};
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
@@ -17,6 +17,9 @@ fn main() -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = match args.command {
         Command::Run(options) => runtime.block_on(run::run(*options)),
+        Command::Show(options) => runtime.block_on(inspect::show(&options)).map_err(Into::into),
+        Command::Explain(options) => runtime.block_on(inspect::explain(&options)).map_err(Into::into),
+        Command::Trace(options) => runtime.block_on(inspect::trace(&options)).map_err(Into::into),
         Command::Probe(_) => Ok(()),
     };
     runtime.shutdown_background();

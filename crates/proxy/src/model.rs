@@ -66,7 +66,7 @@ impl fmt::Display for Vip {
 }
 
 /// The protocol of a Service port as Kubernetes writes it; absent means TCP.
-fn protocol(text: Option<&str>) -> Option<Protocol> {
+pub(crate) fn protocol(text: Option<&str>) -> Option<Protocol> {
     match text.unwrap_or("TCP") {
         "TCP" => Some(Protocol::Tcp),
         "UDP" => Some(Protocol::Udp),

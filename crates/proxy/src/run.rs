@@ -1,7 +1,7 @@
 //! The life of the process: watches, the maps, the DNS server, end.
 
 use std::net::SocketAddrV4;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -40,7 +40,7 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let serving = tokio::spawn(serve::serve(tcp, unix, metrics.clone(), readiness.clone(), end.clone()));
 
     let (changes, watches) = watch::start(&client, &options.node_name, &metrics);
-    let worker = Worker::new(cluster(&options), &maps(&options), metrics, readiness);
+    let worker = Worker::new(cluster(&options), &options.root(), metrics, readiness);
     info!(node = options.node_name, "started");
     let result = worker.run(changes, stop).await;
     drop(watches);
@@ -53,14 +53,6 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 pub(crate) const WATCHES: &str = "watches";
 /// Part of the readiness: the maps are up to date, or a predecessor keeps them so.
 pub(crate) const MAPS: &str = "maps";
-
-/// Where the maps are pinned.
-fn maps(options: &RunOptions) -> PathBuf {
-    options
-        .maps
-        .clone()
-        .unwrap_or_else(|| stackube_datapath::PIN_ROOT.into())
-}
 
 fn cluster(options: &RunOptions) -> Cluster {
     let platform = Platform {
