@@ -1,6 +1,6 @@
 //! Command line and environment.
 
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -63,6 +63,19 @@ pub struct RunOptions {
     /// Address at which pods ask for names: kubelet's `clusterDNS`, and the clusterIP of Service kube-system/kube-dns.
     #[arg(long, env = "STACKUBE_CLUSTER_DNS", default_value = "10.96.0.10")]
     pub cluster_dns: Ipv4Addr,
+    /// Domain of the cluster's names: kubelet's `clusterDomain`.
+    #[arg(long, env = "STACKUBE_CLUSTER_DOMAIN", default_value = "cluster.local")]
+    pub cluster_domain: String,
+    /// Servers for names outside of the cluster, as addresses with or without a port, with commas between them. Default: those of
+    /// the node's resolv.conf.
+    #[arg(long, env = "STACKUBE_DNS_UPSTREAMS", value_delimiter = ',', value_parser = upstream)]
+    pub dns_upstreams: Vec<SocketAddr>,
+    /// DNS queries that a pod may send in a second, on average.
+    #[arg(long, env = "STACKUBE_DNS_POD_RATE", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub dns_pod_rate: u32,
+    /// DNS queries that a pod may send at once before the rate counts.
+    #[arg(long, env = "STACKUBE_DNS_POD_BURST", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub dns_pod_burst: u32,
 }
 
 impl RunOptions {
@@ -138,6 +151,14 @@ fn object_name(text: &str) -> Result<ObjectName, String> {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(ObjectName::new(namespace, name)),
         _ => Err("write namespace/name".to_owned()),
     }
+}
+
+fn upstream(text: &str) -> Result<SocketAddr, String> {
+    let text = text.trim();
+    let with_port = text
+        .parse()
+        .or_else(|_| text.parse().map(|address: IpAddr| SocketAddr::new(address, 53)));
+    with_port.map_err(|_| format!("{text:?} is no address: write 192.0.2.1 or 192.0.2.1:53"))
 }
 
 fn destination(text: &str) -> Result<Vip, String> {

@@ -10,6 +10,7 @@ pub mod dns;
 pub mod inspect;
 pub mod metrics;
 pub mod model;
+pub mod names;
 pub mod probe;
 pub mod program;
 mod report;

@@ -2,18 +2,23 @@
 
 use std::net::SocketAddrV4;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use stackube_api::names::SYSTEM_NAMESPACE;
+use stackube_datapath::abi::NetworkKey;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::args::{LINK_ADDRESS, RunOptions};
+use crate::dns;
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Platform, Viewpoint};
+use crate::names::{Names, PodIdentities};
 use crate::serve::{self, Readiness};
 use crate::watch;
 use crate::worker::Worker;
@@ -30,7 +35,9 @@ const GOODBYE: Duration = Duration::from_secs(2);
 pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     on_signals(stop.clone())?;
-    let metrics = Metrics::new(|_| {});
+    let mut for_names = None;
+    let metrics = Metrics::new(|registry| for_names = Some(dns::Metrics::register(registry)));
+    let names = names(&options, for_names.context("the DNS server has no metrics")?);
     let readiness = Readiness::default();
     readiness.blocked(WATCHES, "waiting for the first lists");
     readiness.blocked(MAPS, "waiting for the first lists");
@@ -40,10 +47,14 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let serving = tokio::spawn(serve::serve(tcp, unix, metrics.clone(), readiness.clone(), end.clone()));
 
     let (changes, watches) = watch::start(&client, &options.node_name, &metrics);
-    let worker = Worker::new(cluster(&options), &options.root(), metrics, readiness);
+    let worker = Worker::new(cluster(&options), &options.root(), &names, metrics, readiness.clone());
+    let answering = tokio::spawn(names.serve(readiness, worker.complete(), stop.clone()));
     info!(node = options.node_name, "started");
-    let result = worker.run(changes, stop).await;
+    let result = worker.run(changes, stop.clone()).await;
+    // The maps are the successor's from here on; queries that have come are still answered.
     drop(watches);
+    stop.cancel();
+    answering.await.context("the DNS server broke off")?;
     end.cancel();
     let _ = tokio::time::timeout(GOODBYE, serving).await;
     Ok(result?)
@@ -53,6 +64,25 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 pub(crate) const WATCHES: &str = "watches";
 /// Part of the readiness: the maps are up to date, or a predecessor keeps them so.
 pub(crate) const MAPS: &str = "maps";
+
+fn names(options: &RunOptions, metrics: dns::Metrics) -> Names {
+    let config = dns::Config {
+        listen: SocketAddrV4::new(LINK_ADDRESS, DNS_PORT),
+        cluster_domain: options.cluster_domain.clone(),
+        service_address: options.cluster_dns,
+        system_network: NetworkKey::of(SYSTEM_NAMESPACE).0,
+        upstreams: options.dns_upstreams.clone(),
+        pod_rate: options.dns_pod_rate,
+        pod_burst: options.dns_pod_burst,
+        ..dns::Config::default()
+    };
+    Names {
+        config,
+        store: Arc::default(),
+        identities: Arc::new(PodIdentities::new(&options.root())),
+        metrics,
+    }
+}
 
 fn cluster(options: &RunOptions) -> Cluster {
     let platform = Platform {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
@@ -11,8 +12,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use crate::dns;
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Desired, Update};
+use crate::names::{self, Names, PodIdentities};
 use crate::program::{Done, ProgramError, Programmer};
 use crate::report::chain;
 use crate::run::{MAPS, WATCHES};
@@ -45,6 +48,9 @@ pub struct Worker {
     desired: Desired,
     programmer: Programmer,
     unlisted: BTreeSet<Kind>,
+    complete: CancellationToken,
+    store: Arc<dns::Store>,
+    identities: Arc<PodIdentities>,
     metrics: Metrics,
     readiness: Readiness,
     /// When to do something without a change.
@@ -54,20 +60,28 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Nothing is written yet.
-    pub fn new(cluster: Cluster, maps: &Path, metrics: Metrics, readiness: Readiness) -> Self {
+    /// Nothing is written yet. `names` gets every change, too.
+    pub fn new(cluster: Cluster, maps: &Path, names: &Names, metrics: Metrics, readiness: Readiness) -> Self {
         let now = Instant::now();
         Self {
             cluster,
             desired: Desired::default(),
             programmer: Programmer::new(maps),
             unlisted: Kind::ALL.into(),
+            complete: CancellationToken::new(),
+            store: Arc::clone(&names.store),
+            identities: Arc::clone(&names.identities),
             metrics,
             readiness,
             next: now,
             audit: now + AUDIT,
             pause: RETRY.0,
         }
+    }
+
+    /// Cancelled when the first lists of all kinds are in.
+    pub fn complete(&self) -> CancellationToken {
+        self.complete.clone()
     }
 
     /// Works until `stop`, then leaves the maps to the successor at once.
@@ -101,6 +115,7 @@ impl Worker {
     }
 
     fn take_in(&mut self, change: &Change) {
+        names::feed(&self.store, &self.cluster, change);
         match change {
             Change::Is(object) => self.is(object),
             Change::Gone(kind, name) => {
@@ -118,6 +133,7 @@ impl Worker {
                 if self.unlisted.remove(kind) && self.unlisted.is_empty() {
                     info!(services = self.cluster.services_known(), "have all lists");
                     self.readiness.ready(WATCHES);
+                    self.complete.cancel();
                 }
             }
         }
@@ -172,6 +188,7 @@ impl Worker {
         };
         if began >= self.audit {
             self.audit = began + AUDIT;
+            self.identities.reopen();
         }
         self.metrics.writer(self.programmer.is_writer());
         match result {

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, process::Stdio};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
 use stackube_openstack::{Cloud, CloudConfig, Credentials, DomainRef, ProjectRef, UserRef};
 use tokio::process::Command;
@@ -42,6 +42,18 @@ impl Devbox {
             cloud: crate::cloud::cloud(&state.join("clouds.yaml"), "devbox"),
             state,
         }
+    }
+
+    /// Path of a static program of Kubernetes that the devbox was made with, such as `kubectl`.
+    ///
+    /// # Errors
+    /// When the devbox has none of that name.
+    pub fn program(&self, name: &str) -> Result<PathBuf> {
+        // The folder's own kubectl is a script; the programs stand beside each other.
+        let beside = self.state.join("bin/agnhost").canonicalize()?;
+        let path = beside.with_file_name(name);
+        ensure!(path.is_file(), "{} does not exist", path.display());
+        Ok(path)
     }
 
     /// `.devbox/clouds.yaml`.

@@ -17,6 +17,7 @@ mod outages;
 mod pods;
 mod rights;
 mod runtimes;
+mod services;
 mod tenants;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
