@@ -31,10 +31,15 @@ cache_entries() {
     sort --numeric-sort --reverse | cut -d' ' -f2
 }
 
-# cache_used: the entries that must stay: what this checkout would use, and what the running devbox does, whosever it is.
-cache_used() {
+# cache_wanted: the entries that this checkout uses.
+cache_wanted() {
   local name
   for name in "${!keys[@]}"; do echo "$name-${keys[$name]}"; done
+}
+
+# cache_used: the entries that must stay: what this checkout would use, and what the running devbox does, whosever it is.
+cache_used() {
+  cache_wanted
   if [[ -f $run/entries ]]; then cat "$run/entries"; fi
 }
 

@@ -58,7 +58,7 @@ up() {
     die "a devbox of ${running% *} runs on this machine" "end it with: make down (from any checkout)"
   fi
   clear_machine # left by a run that was killed
-  cache_used >"$run/entries"
+  cache_wanted >"$run/entries"
 
   build_layers
   step network "network: bridge, namespaces, blackholes" network_up
