@@ -1,0 +1,137 @@
+//! The user's side: clouds.yaml, Keystone, the login, the clock.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use secrecy::SecretString;
+use stackube_openstack::{BearerToken, TokenDetails, TokenScope};
+
+use super::{Finding, Report, sentence};
+use crate::cloud::Login;
+
+/// The clock may be off by so much.
+const CLOCK: Duration = Duration::from_secs(30);
+/// A token should live for so long at least.
+const LIFETIME: Duration = Duration::from_secs(600);
+
+/// A login that works.
+#[derive(Debug)]
+pub(crate) struct LoggedIn {
+    pub(crate) auth_url: String,
+    pub(crate) token: SecretString,
+}
+
+pub(super) async fn check(cloud: Option<&str>, report: &mut Report) -> Option<LoggedIn> {
+    let login = match Login::find(cloud) {
+        Ok(login) => login,
+        Err(error) => {
+            report.add("credentials", Finding::Bad(sentence(error)));
+            return None;
+        }
+    };
+    report.add("credentials", Finding::Good(format!("for {}", login.auth_url)));
+    // A new token, not one that is kept: whether the password still is right is what is asked here.
+    let issued = match login.cloud.service().bearer_token().await {
+        Ok(issued) => issued,
+        Err(error) => {
+            report.add("Keystone", Finding::Bad(sentence(error)));
+            return None;
+        }
+    };
+    report.add("Keystone", Finding::Good("accepts the credentials".to_owned()));
+    match login.verifier.verify(&issued.secret).await {
+        Ok(Some(details)) => {
+            report.add("clock", clock(&details, Timestamp::now()));
+            report.add("project", project(&details));
+        }
+        Ok(None) => report.add(
+            "token",
+            Finding::Bad("Keystone does not know the token that it just issued: its hosts must share their Fernet keys and clocks".to_owned()),
+        ),
+        Err(error) => report.add("token", Finding::Bad(sentence(error))),
+    }
+    report.add("token lifetime", lifetime(&issued));
+    match login.cloud.service().list_extensions().await {
+        Ok(_) => report.add("Neutron", Finding::Good("answers".to_owned())),
+        Err(error) => report.add("Neutron", Finding::Doubtful(sentence(error))),
+    }
+    Some(LoggedIn {
+        auth_url: login.auth_url,
+        token: issued.secret,
+    })
+}
+
+fn clock(details: &TokenDetails, now: Timestamp) -> Finding {
+    let off = now.duration_since(details.issued_at);
+    if off.unsigned_abs() <= CLOCK {
+        return Finding::Good("agrees with Keystone's".to_owned());
+    }
+    Finding::Bad(format!(
+        "this machine's clock is {} s {} Keystone's: set both by NTP, or certificates and tokens seem expired",
+        off.unsigned_abs().as_secs(),
+        if off.is_negative() { "behind" } else { "ahead of" }
+    ))
+}
+
+fn project(details: &TokenDetails) -> Finding {
+    let TokenScope::Project(project, _) = &details.scope else {
+        return Finding::Bad("the token is not one of a project: name a project in clouds.yaml".to_owned());
+    };
+    let ours: Vec<&str> = details
+        .roles
+        .iter()
+        .map(|role| role.name.as_str())
+        .filter(|name| name.starts_with("stackube-"))
+        .collect();
+    if ours.is_empty() {
+        return Finding::Doubtful(format!(
+            "{} ({}) gives you none of the roles stackube-admin, stackube-edit, stackube-view: ask the tenant's administrator",
+            project.name, project.id
+        ));
+    }
+    Finding::Good(format!("{} ({}), {}", project.name, project.id, ours.join(", ")))
+}
+
+fn lifetime(issued: &BearerToken) -> Finding {
+    let minutes = issued.remaining.as_secs() / 60;
+    if issued.remaining < LIFETIME {
+        return Finding::Doubtful(format!("tokens live for {minutes} min only; each end costs a login"));
+    }
+    Finding::Good(format!("{minutes} min"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn details(roles: &serde_json::Value) -> TokenDetails {
+        serde_json::from_value(json!({
+            "issued_at": "2026-11-22T07:00:00Z", "expires_at": "2026-11-22T08:00:00Z", "roles": roles,
+            "user": {"id": "u", "name": "u", "domain": {"id": "d", "name": "d"}},
+            "project": {"id": "p", "name": "acme", "domain": {"id": "d", "name": "d"}},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn tells_which_way_the_clock_is_off() {
+        let at = |text: &str| clock(&details(&json!([])), text.parse().unwrap());
+        assert!(matches!(at("2026-11-22T07:00:10Z"), Finding::Good(_)));
+        assert!(matches!(at("2026-11-22T07:05:00Z"), Finding::Bad(text) if text.contains("300 s ahead of")));
+        assert!(matches!(at("2026-11-22T06:59:00Z"), Finding::Bad(text) if text.contains("60 s behind")));
+    }
+
+    #[test]
+    fn misses_our_roles() {
+        assert!(matches!(
+            project(&details(&json!([{"id": "r", "name": "member"}]))),
+            Finding::Doubtful(_)
+        ));
+        let good = project(&details(
+            &json!([{"id": "r", "name": "stackube-edit"}, {"id": "s", "name": "reader"}]),
+        ));
+        assert_eq!(good, Finding::Good("acme (p), stackube-edit".to_owned()));
+    }
+}

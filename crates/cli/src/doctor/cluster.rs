@@ -1,0 +1,198 @@
+//! The cluster's side: the API server, whether it accepts the token, and, as an administrator, Stackube's own parts.
+
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::ListParams;
+use kube::{Api, Client, Config, ResourceExt};
+use stackube_openstack::AuthUrl;
+
+use super::cloud::LoggedIn;
+use super::{Finding, Report, sentence};
+use crate::args::ClusterOptions;
+use crate::cluster;
+
+const NAMESPACE: &str = "stackube-system";
+/// The first version whose admission policies can do what Stackube's do.
+const MINOR: u32 = 36;
+
+pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, report: &mut Report) {
+    let config = match cluster::config(options).await {
+        Ok(config) => config,
+        Err(error) => return report.add("kubeconfig", Finding::Bad(sentence(error))),
+    };
+    report.add("kubeconfig", Finding::Good(format!("for {}", config.cluster_url)));
+    if let Some(login) = login {
+        report.add("Keystone in the API server", accepted(&config, login).await);
+    }
+    let client = match Client::try_from(config) {
+        Ok(client) => client,
+        Err(error) => return report.add("API server", Finding::Bad(sentence(error))),
+    };
+    match client.apiserver_version().await {
+        Ok(version) => report.add("API server", supported(&version.minor, &version.git_version)),
+        Err(error) => {
+            let advice = "check the address in the kubeconfig, the network, and that the API server runs";
+            return report.add("API server", Finding::Bad(format!("{}; {advice}", sentence(error))));
+        }
+    }
+    report.add("custom resources", resources(&client).await);
+    report.add("Stackube's pods", pods(&client).await);
+    report.add("nodes", nodes(&client).await);
+    if let Some(login) = login {
+        report.add("configuration", configuration(&client, &login.auth_url).await);
+    }
+}
+
+async fn accepted(config: &Config, login: &LoggedIn) -> Finding {
+    match cluster::whoami(config, &login.token).await {
+        Ok(user) => {
+            let tenants = cluster::tenants(&user);
+            let who = if tenants.is_empty() {
+                "no tenant".to_owned()
+            } else {
+                format!("tenant {}", tenants.join(", "))
+            };
+            Finding::Good(format!("you are {} ({who})", user.username.unwrap_or_default()))
+        }
+        Err(error) => Finding::Bad(sentence(error)),
+    }
+}
+
+fn supported(minor: &str, version: &str) -> Finding {
+    let number: String = minor.chars().take_while(char::is_ascii_digit).collect();
+    if number.parse::<u32>().is_ok_and(|number| number >= MINOR) {
+        return Finding::Good(version.to_owned());
+    }
+    Finding::Bad(format!("{version} is too old: Stackube needs Kubernetes 1.{MINOR}"))
+}
+
+/// What only an administrator may see is skipped for others.
+fn unseen(error: kube::Error) -> Finding {
+    match error {
+        kube::Error::Api(status) if status.code == 403 => {
+            Finding::Unknown("only an administrator of the cluster can see this".to_owned())
+        }
+        error => Finding::Bad(sentence(error)),
+    }
+}
+
+async fn resources(client: &Client) -> Finding {
+    let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+    let mut missing = vec![];
+    for name in ["tenants", "networks", "ports"] {
+        match definitions.get_opt(&format!("{name}.stackube.kubernetes.io")).await {
+            Ok(Some(_)) => {}
+            Ok(None) => missing.push(name),
+            Err(error) => return unseen(error),
+        }
+    }
+    if missing.is_empty() {
+        return Finding::Good("installed".to_owned());
+    }
+    Finding::Bad(format!(
+        "{} are missing: kubectl create -f deployment/stackube.yaml",
+        missing.join(", ")
+    ))
+}
+
+async fn pods(client: &Client) -> Finding {
+    let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
+    match pods.list(&ListParams::default()).await {
+        Ok(list) => judge("pod", list.items.iter().map(|pod| (pod.name_any(), is_ready(pod)))),
+        Err(error) => unseen(error),
+    }
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions
+        .into_iter()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+}
+
+async fn nodes(client: &Client) -> Finding {
+    let ready = |node: &Node| {
+        let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions
+            .into_iter()
+            .any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    match Api::<Node>::all(client.clone()).list(&ListParams::default()).await {
+        Ok(list) => judge("node", list.items.iter().map(|node| (node.name_any(), ready(node)))),
+        Err(error) => unseen(error),
+    }
+}
+
+fn judge(kind: &str, found: impl Iterator<Item = (String, bool)>) -> Finding {
+    let found: Vec<(String, bool)> = found.collect();
+    let failed: Vec<&str> = found
+        .iter()
+        .filter(|(_, ready)| !ready)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    match (found.len(), failed.as_slice()) {
+        (0, _) => Finding::Bad(format!(
+            "there is no {kind}: kubectl create -f deployment/stackube.yaml"
+        )),
+        (count, []) => Finding::Good(format!("{count} ready")),
+        (_, failed) => Finding::Bad(format!(
+            "not ready: {}; see kubectl describe {kind} and its log",
+            failed.join(", ")
+        )),
+    }
+}
+
+async fn configuration(client: &Client, auth_url: &str) -> Finding {
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
+    let map = match maps.get_opt("stackube-config").await {
+        Ok(Some(map)) => map,
+        Ok(None) => {
+            return Finding::Bad(
+                "ConfigMap stackube-config is missing: kubectl create -f stackube-configmap.yaml".to_owned(),
+            );
+        }
+        Err(error) => return unseen(error),
+    };
+    same_keystone(
+        map.data.unwrap_or_default().get("auth-url").map(String::as_str),
+        auth_url,
+    )
+}
+
+fn same_keystone(configured: Option<&str>, own: &str) -> Finding {
+    match configured.map(AuthUrl::parse) {
+        None => Finding::Bad("ConfigMap stackube-config has no key auth-url".to_owned()),
+        Some(Err(error)) => Finding::Bad(sentence(error)),
+        Some(Ok(url)) if url.to_string() == own => Finding::Good("names the same Keystone".to_owned()),
+        Some(Ok(url)) => Finding::Doubtful(format!(
+            "the cluster asks {url}, you {own}: fine if both are the same Keystone"
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn judges() {
+        assert!(matches!(supported("36+", "v1.36.3"), Finding::Good(_)));
+        assert!(matches!(supported("35", "v1.35.0"), Finding::Bad(_)));
+        assert!(matches!(supported("", "?"), Finding::Bad(_)));
+        let found = [("a".to_owned(), true), ("b".to_owned(), false)];
+        assert!(
+            matches!(judge("pod", found.clone().into_iter()), Finding::Bad(text) if text.contains("not ready: b;"))
+        );
+        assert!(matches!(judge("pod", found[..1].iter().cloned()), Finding::Good(_)));
+        assert!(matches!(judge("pod", vec![].into_iter()), Finding::Bad(_)));
+        assert!(matches!(
+            same_keystone(Some("http://k:5000"), "http://k:5000/v3/"),
+            Finding::Good(_)
+        ));
+        assert!(matches!(
+            same_keystone(Some("http://l:5000"), "http://k:5000/v3/"),
+            Finding::Doubtful(_)
+        ));
+        assert!(matches!(same_keystone(None, "x"), Finding::Bad(_)));
+    }
+}

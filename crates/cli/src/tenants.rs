@@ -1,0 +1,54 @@
+//! `stackube tenants`: every project of the user, and the tenant that it is.
+
+use anyhow::Context;
+use stackube_openstack::{Credentials, Session};
+
+use crate::args::ClusterOptions;
+use crate::cloud::Login;
+use crate::{cluster, output};
+
+pub(crate) async fn run(cloud: Option<&str>, options: &ClusterOptions) -> anyhow::Result<()> {
+    let login = Login::find(cloud)?;
+    let config = cluster::config(options).await?;
+    let mut rows = vec![];
+    for session in sessions(&login).await? {
+        // A project without a role in it, or one that is no tenant, is not worth a word.
+        let Ok(token) = session.bearer_token().await else {
+            continue;
+        };
+        let Ok(user) = cluster::whoami(&config, &token.secret).await else {
+            continue;
+        };
+        let roles: Vec<&str> = token.info.roles.iter().map(|(_, name)| name.as_str()).collect();
+        for tenant in cluster::tenants(&user) {
+            rows.push(vec![tenant, token.info.project_id.to_string(), roles.join(",")]);
+        }
+    }
+    if rows.is_empty() {
+        output::remark(
+            "You have a role in no tenant of this cluster. `stackube doctor` says whether something is wrong.",
+        )?;
+        return Ok(());
+    }
+    rows.sort();
+    rows.insert(0, ["TENANT", "PROJECT", "ROLES"].map(str::to_owned).to_vec());
+    output::table(&rows)?;
+    Ok(())
+}
+
+/// One for each project; an application credential has only its own.
+async fn sessions(login: &Login) -> anyhow::Result<Vec<Session>> {
+    let own = login.cloud.service();
+    if matches!(login.config.credentials, Credentials::ApplicationCredential { .. }) {
+        return Ok(vec![own]);
+    }
+    let projects = own
+        .list_own_projects()
+        .await
+        .context("Keystone does not list your projects")?;
+    let sessions = projects
+        .iter()
+        .filter(|project| project.enabled)
+        .map(|project| login.cloud.project(&project.id));
+    Ok(sessions.collect::<Result<_, _>>()?)
+}
