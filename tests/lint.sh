@@ -18,7 +18,7 @@ command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -
 check "sources are formatted (make fmt)" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
 # Not among the default targets, since it needs a cloud.
-check "clippy (live tests)" cargo clippy -p stackube-openstack --test live --quiet -- -D warnings
+check "clippy (live tests)" cargo clippy -p stackube-openstack -p stackube-auth --test live --quiet -- -D warnings
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
 check "shellcheck (devbox)" devbox/lint.sh

@@ -44,11 +44,14 @@ printf '#!/bin/sh\nexec %q enter devbox-1 "$@"\n' "$PWD/devbox/devbox" >"$state/
 chmod +x "$state/bin/devbox-host"
 
 say "building"
-cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy -p stackube-auth --bins
+cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy -p stackube-auth -p stackube-cli --bins
 target=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug
 controller=$(image stackube-controller images/stackube-controller.Containerfile "$target/stackube-controller")
 kubestack=$(image kubestack images/kubestack.Containerfile "$target/kubestack" "$target/kubestackd")
 proxy=$(image stackube-proxy images/stackube-proxy.Containerfile "$target/stackube-proxy")
+# What users have on their machines; kubectl finds the second name.
+install -m 755 "$target/stackube" "$state/bin/stackube"
+ln -sf stackube "$state/bin/kubectl-stackube"
 auth=$(image stackube-auth images/stackube-auth.Containerfile "$target/stackube-auth")
 say "images: stackube-controller:$controller kubestack:$kubestack stackube-proxy:$proxy stackube-auth:$auth"
 

@@ -15,7 +15,7 @@ mod operator;
 
 pub use operator::Operator;
 
-/// The group of those who hold an operator's role. Bound in deployment/auth/stackube-auth.yaml.
+/// The group of those who hold an operator's role. Bound in deployment/rbac/operators.yaml.
 const OPERATORS: &str = "stackube:operators";
 
 /// Whom to let in.

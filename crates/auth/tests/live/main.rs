@@ -2,7 +2,12 @@
 //!
 //! `make devbox`, then `STACKUBE_CLOUDS_FILE=$PWD/.devbox/clouds.yaml cargo test -p stackube-auth --test live`.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "helpers of tests fail the test")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "helpers of tests fail the test"
+)]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
