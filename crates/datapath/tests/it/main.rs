@@ -9,6 +9,8 @@ mod lab;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod traffic;

@@ -55,7 +55,7 @@ pub(crate) struct Kernel {
 
 pub(crate) const NETWORK: &str = "demo";
 
-fn shared(mode: Mode) -> MutexGuard<'static, Kernel> {
+pub(crate) fn lock(mode: Mode) -> MutexGuard<'static, Kernel> {
     static XDP: OnceLock<Mutex<Kernel>> = OnceLock::new();
     static TCX: OnceLock<Mutex<Kernel>> = OnceLock::new();
     let cell = if mode == Mode::Xdp { &XDP } else { &TCX };
@@ -67,7 +67,7 @@ fn shared(mode: Mode) -> MutexGuard<'static, Kernel> {
 /// Runs a test in both modes, each with one pod and nothing else in the maps.
 pub(crate) fn in_both_modes(test: impl Fn(&mut Kernel)) {
     for mode in [Mode::Xdp, Mode::Tcx] {
-        let mut kernel = shared(mode);
+        let mut kernel = lock(mode);
         kernel.reset(Limits::default());
         test(&mut kernel);
     }
