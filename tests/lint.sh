@@ -24,4 +24,5 @@ check "shellcheck" shellcheck -x $(scripts)
 check "shellcheck (devbox)" devbox/lint.sh
 check "dependencies (make audit)" tests/audit.sh
 check "deployment/stackube.yaml is current (make generate)" bundle_is_current
+bpf/check.sh || failed=1
 exit "$failed"

@@ -34,3 +34,30 @@ plain!(
     Usage,
     super::Pod,
 );
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_type_has_padding() {
+        let sizes = [
+            (size_of::<super::super::Pod>(), 16 + 16 + 4 * 4 + 6 + 2),
+            (size_of::<Settings>(), 5 * 4 + 6 + 6 + 4 + 4 * 8),
+            (size_of::<Usage>(), 8 + 4 * 16),
+            (size_of::<Network>(), 8),
+            (size_of::<ServiceKey>(), 16 + 4 + 2 + 1 + 1),
+            (size_of::<Service>(), 5 * 4),
+            (size_of::<BackendKey>(), 8),
+            (size_of::<Backend>(), 4 + 2 + 2),
+            (size_of::<FlowKey>(), 4 + 4 + 2 + 2 + 1 + 1 + 2),
+            (size_of::<Flow>(), 8 + 4 + 2 + 2 + 3 * 4 + 1 + 1 + 2),
+            (size_of::<HostFlowKey>(), 4 + 2 + 2 + 1 + 3),
+            (size_of::<AffinityKey>(), 8),
+            (size_of::<Affinity>(), 8 + 8 + 4 + 4),
+            (size_of::<FragmentKey>(), 3 * 4 + 2 + 1 + 1),
+            (size_of::<Fragment>(), 4 + 4 + 1 + 3),
+        ];
+        assert!(sizes.iter().all(|(whole, parts)| whole == parts), "{sizes:?}");
+    }
+}

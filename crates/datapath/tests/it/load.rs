@@ -2,6 +2,7 @@
 
 use stackube_datapath::{Identities, Mode, Programs, Services};
 
+use crate::lab::kernel::lock;
 use crate::lab::pins::Pins;
 
 #[test]
@@ -13,5 +14,16 @@ fn the_kernel_takes_the_programs_of_both_modes() {
         let _programs = Programs::load_or_open(&pins.root(), mode).unwrap();
         Services::open(&pins.root()).unwrap();
         Identities::open(&pins.root()).unwrap();
+    }
+}
+
+#[test]
+fn the_verifier_is_far_from_its_limit() {
+    for mode in [Mode::Xdp, Mode::Tcx] {
+        let complexity = lock(mode).complexity();
+        eprintln!("{mode:?}: instructions verified: {complexity:?}");
+        assert_eq!(complexity.len(), 3);
+        // The kernel gives up at a million; versions differ in how much they look at twice.
+        assert!(complexity.iter().all(|(_, count)| *count < 300_000), "{complexity:?}");
     }
 }

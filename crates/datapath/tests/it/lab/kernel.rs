@@ -260,6 +260,17 @@ impl Kernel {
             .map_or(Outcome::Dropped, |(redirected, bytes)| outcome(redirected, &bytes))
     }
 
+    /// Instructions that the verifier looked at, for each program of the mode.
+    pub(crate) fn complexity(&self) -> Vec<(String, u32)> {
+        let loaded = self
+            .loaded
+            .programs()
+            .filter_map(|(name, program)| Some((name.to_owned(), program.info().ok()?)));
+        loaded
+            .map(|(name, info)| (name, info.verified_instruction_count().unwrap()))
+            .collect()
+    }
+
     /// How often a reason was given, since the maps were made.
     pub(crate) fn count(&self, reason: &str) -> u64 {
         let counters = stackube_datapath::counters(&self.root()).unwrap();
