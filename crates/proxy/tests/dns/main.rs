@@ -11,5 +11,6 @@ mod conformance;
 mod handover;
 mod limits;
 mod outside;
+mod property;
 mod support;
 mod upstream;
