@@ -128,3 +128,21 @@ async fn images_pulled_with_somebody_elses_secret_are_checked_again() {
         "a pod could use a private image that another tenant's secret has brought to the node: {policy:?}"
     );
 }
+
+#[tokio::test]
+async fn the_controllers_account_gives_no_more_than_it_has() {
+    let devbox = Devbox::connect().await;
+    let controller = Identity::service_account("stackube-system", "stackube-controller");
+    let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
+    let role = |group: &str, resource: &str| {
+        serde_json::json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "attack"},
+            "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["get"]}]})
+    };
+    let own = role("stackube.kubernetes.io", "tenants");
+    controller.try_create(&devbox.kube, path, &own).await.unwrap();
+    let error = controller
+        .try_create(&devbox.kube, path, &role("", "secrets"))
+        .await
+        .unwrap_err();
+    assert!(format!("{error:#}").contains("attempting to grant RBAC"), "{error:#}");
+}
