@@ -1,11 +1,24 @@
 //! The binary: arguments in, exit code out.
 
+use std::io::Write;
+use std::process::ExitCode;
+
 use clap::Parser;
 use stackube_proxy::args::{Args, Command};
 use stackube_proxy::{inspect, probe, run, telemetry};
 
-fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+fn main() -> ExitCode {
+    match start(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            // One line with all causes, and no backtrace: a person or kubelet reads it.
+            let _ = writeln!(std::io::stderr(), "{problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(args: Args) -> anyhow::Result<()> {
     telemetry::init(&args.log, args.log_format)?;
     if let Command::Probe(probe) = &args.command {
         return Ok(probe::ask(probe)?);

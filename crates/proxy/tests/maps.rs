@@ -13,7 +13,7 @@ mod lab;
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use lab::{Cluster1, Pins, shown};
+use lab::{Pins, Tenants, shown};
 use stackube_datapath::abi::NetworkKey;
 use stackube_datapath::{Protocol, ServiceKey, View};
 use stackube_proxy::model::Update;
@@ -22,7 +22,7 @@ use stackube_proxy::program::{ProgramError, Programmer};
 #[test]
 fn what_is_wanted_is_in_the_maps_and_nothing_else() {
     let pins = Pins::new();
-    let mut cluster = Cluster1::new(2, 3, 2);
+    let mut cluster = Tenants::new(2, 3, 2);
     let mut programmer = Programmer::new(pins.path());
     cluster.sync(&mut programmer).unwrap();
     let view = View::open(pins.path()).unwrap();
@@ -47,7 +47,7 @@ fn what_is_wanted_is_in_the_maps_and_nothing_else() {
 #[test]
 fn one_process_writes_and_the_next_takes_over_where_it_ended() {
     let pins = Pins::new();
-    let mut cluster = Cluster1::new(1, 4, 3);
+    let mut cluster = Tenants::new(1, 4, 3);
     let mut first = Programmer::new(pins.path());
     cluster.sync(&mut first).unwrap();
 
@@ -75,7 +75,7 @@ fn one_process_writes_and_the_next_takes_over_where_it_ended() {
 #[test]
 fn what_somebody_else_changed_is_put_right() {
     let pins = Pins::new();
-    let mut cluster = Cluster1::new(1, 3, 2);
+    let mut cluster = Tenants::new(1, 3, 2);
     let mut programmer = Programmer::new(pins.path());
     cluster.sync(&mut programmer).unwrap();
     let network = NetworkKey::of("t0");
@@ -107,7 +107,7 @@ fn what_somebody_else_changed_is_put_right() {
 #[test]
 fn without_maps_it_says_what_to_wait_for() {
     let pins = tempfile::tempdir().unwrap();
-    let mut cluster = Cluster1::new(1, 1, 1);
+    let mut cluster = Tenants::new(1, 1, 1);
     let error = cluster.sync(&mut Programmer::new(pins.path())).unwrap_err();
     assert!(
         error
@@ -120,7 +120,7 @@ fn without_maps_it_says_what_to_wait_for() {
 #[test]
 fn random_changes_end_as_if_written_at_once() {
     let pins = Pins::new();
-    let mut cluster = Cluster1::new(3, 6, 3);
+    let mut cluster = Tenants::new(3, 6, 3);
     let mut programmer = Programmer::new(pins.path());
     let view = |tenant: &str| shown(&View::open(pins.path()).unwrap(), tenant);
     cluster.sync(&mut programmer).unwrap();
@@ -157,7 +157,7 @@ fn random_changes_end_as_if_written_at_once() {
 #[test]
 fn a_full_node_is_programmed_quickly() {
     let pins = Pins::new();
-    let mut cluster = Cluster1::new(10, 200, 10);
+    let mut cluster = Tenants::new(10, 200, 10);
     let mut programmer = Programmer::new(pins.path());
     let began = Instant::now();
     let done = cluster.sync(&mut programmer).unwrap();

@@ -47,12 +47,12 @@ impl Drop for Pins {
 
 /// Tenants `t0`, `t1` ... with equal Services and endpoints, each with a pod on this node.
 #[derive(Clone)]
-pub(crate) struct Cluster1 {
+pub(crate) struct Tenants {
     cluster: Cluster,
     desired: Desired,
 }
 
-impl Cluster1 {
+impl Tenants {
     pub(crate) fn new(tenants: u64, services: u64, endpoints: u64) -> Self {
         let platform = Platform {
             dns: [10, 96, 0, 10].into(),
