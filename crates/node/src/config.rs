@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::datapath::infrastructure::Ranges;
 use crate::protocol::SOCKET;
 use crate::sandbox::Settings;
 
@@ -37,8 +38,29 @@ pub struct Config {
     /// Address for /metrics, /healthz and /readyz.
     #[arg(long, env = "KUBESTACK_LISTEN", default_value = "127.0.0.1:9473")]
     pub listen: SocketAddr,
-    /// Longest wait for a pod's Port, in seconds. The three waits together have to stay below 95 s.
-    #[arg(long, env = "KUBESTACK_PORT_TIMEOUT", default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=80))]
+    /// Directory of bpffs under which eBPF maps and links are pinned.
+    #[arg(long, env = "KUBESTACK_PIN_ROOT", default_value = stackube_datapath::PIN_ROOT)]
+    pub pin_root: PathBuf,
+    /// Where the host's cgroups are mounted.
+    #[arg(long, env = "KUBESTACK_CGROUP_MOUNT", default_value = "/sys/fs/cgroup")]
+    pub cgroup_mount: PathBuf,
+    /// kubelet's cgroup in the unified hierarchy, if it is not systemd's kubelet.service.
+    #[arg(long, env = "KUBESTACK_KUBELET_CGROUP")]
+    pub kubelet_cgroup: Option<String>,
+    /// Addresses that pods may not reach, besides those of nodes: ranges or addresses, one a line or separated by commas.
+    #[arg(long, env = "KUBESTACK_INFRASTRUCTURE", default_value = "")]
+    pub infrastructure: Ranges,
+    /// Addresses that pods may reach although they belong to a node or to the infrastructure, in the same form.
+    #[arg(long, env = "KUBESTACK_PERMITTED", default_value = "")]
+    pub permitted: Ranges,
+    /// Whether a pod starts only when stackube-proxy has written its network's services.
+    #[arg(long, env = "KUBESTACK_WAIT_FOR_SERVICES", default_value_t = true, action = clap::ArgAction::Set)]
+    pub wait_for_services: bool,
+    /// Longest wait for that, in seconds.
+    #[arg(long, env = "KUBESTACK_SERVICES_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
+    pub services_timeout: u64,
+    /// Longest wait for a pod's Port, in seconds. The four waits together have to stay below 95 s.
+    #[arg(long, env = "KUBESTACK_PORT_TIMEOUT", default_value_t = 45, value_parser = clap::value_parser!(u64).range(1..=80))]
     pub port_timeout: u64,
     /// Longest wait for ovs-vswitchd to open a pod's device, in seconds.
     #[arg(long, env = "KUBESTACK_OPEN_TIMEOUT", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=30))]
@@ -59,6 +81,9 @@ impl Config {
             port_timeout: Duration::from_secs(self.port_timeout),
             open_timeout: Duration::from_secs(self.open_timeout),
             install_timeout: Duration::from_secs(self.install_timeout),
+            services_timeout: self
+                .wait_for_services
+                .then(|| Duration::from_secs(self.services_timeout)),
         }
     }
 }
@@ -72,6 +97,7 @@ mod tests {
         let config = Config::try_parse_from(["kubestackd", "--node-name", "n"]).unwrap();
         let settings = config.settings();
         let sum = settings.port_timeout + settings.open_timeout + settings.install_timeout;
+        let sum = sum + settings.services_timeout.unwrap();
         assert!(sum < Duration::from_secs(95), "{sum:?}");
     }
 
@@ -82,6 +108,8 @@ mod tests {
             "--port-timeout=81",
             "--listen=here",
             "--log-format=xml",
+            "--infrastructure=everything",
+            "--wait-for-services=maybe",
         ] {
             assert!(
                 Config::try_parse_from(["kubestackd", "--node-name", "n", option]).is_err(),

@@ -1,5 +1,7 @@
 //! The daemon: puts the parts together, in an order in which nothing is promised before it holds.
 
+mod keep;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,7 @@ use tracing::{info, warn};
 
 use crate::api_servers::ApiServers;
 use crate::config::Config;
+use crate::datapath::{Datapath, infrastructure, kubelet};
 use crate::link::HostLinks;
 use crate::metrics::Metrics;
 use crate::nodelink::NodeLink;
@@ -26,8 +29,6 @@ use crate::sandbox::steps::StepHook;
 use crate::sandbox::{Engine, Parts};
 use crate::{admin, api_servers, chassis, firewall, install, release, server};
 
-/// How often what is left of dead sandboxes is looked for.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 /// How soon something that failed at the start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
@@ -47,35 +48,33 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
     let (publish, ports) = watch::channel(None);
     let writer: Arc<dyn PortWriter> = Arc::new(KubernetesWriter::new(client.clone(), &config.node_name));
     let (publish_servers, api_servers) = watch::channel(None);
+    let datapath = Datapath::new(config.pin_root.clone());
     let parts = Parts {
         ovsdb: ovsdb.clone(),
         links: HostLinks::open()?,
         link: NodeLink::open()?,
+        datapath: datapath.clone(),
     };
-    let engine = Engine::new(
-        config.settings(),
-        parts,
-        ports.clone(),
-        Arc::clone(&writer),
-        metrics.clone(),
-    )
-    .with_hook(hook);
+    let settings = config.settings();
+    let engine = Engine::new(settings, parts, ports.clone(), Arc::clone(&writer), metrics.clone()).with_hook(hook);
 
     let (tasks, ready) = (TaskTracker::new(), CancellationToken::new());
     let node = &config.node_name;
     tasks.spawn(kubernetes::watch(client.clone(), node.clone(), publish, stop.clone()));
     tasks.spawn(api_servers::watch(client.clone(), publish_servers, stop.clone()));
-    tasks.spawn(chassis::publish(client, node.clone(), ovsdb.clone(), stop.clone()));
-    tasks.spawn(admin::serve(
-        listener,
-        engine.clone(),
-        metrics.clone(),
-        ready.clone(),
+    tasks.spawn(chassis::publish(
+        client.clone(),
+        node.clone(),
+        ovsdb.clone(),
         stop.clone(),
     ));
+    let admin = admin::serve(listener, engine.clone(), metrics.clone(), ready.clone(), stop.clone());
+    tasks.spawn(admin);
     let guards = Guards {
         engine: engine.clone(),
-        metrics: metrics.clone(),
+        datapath,
+        client,
+        metrics,
         stop: stop.clone(),
         tasks: tasks.clone(),
     };
@@ -98,9 +97,37 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
 /// What the tasks need that keep the node as it should be.
 struct Guards {
     engine: Engine,
+    datapath: Datapath,
+    client: Client,
     metrics: Metrics,
     stop: CancellationToken,
     tasks: TaskTracker,
+}
+
+impl Guards {
+    /// Begins to look after the loaded programs. What is returned is cancelled when pods are kept from the
+    /// infrastructure.
+    fn look_after_programs(&self, config: &Config) -> CancellationToken {
+        let protected = CancellationToken::new();
+        self.tasks.spawn(infrastructure::keep(
+            self.datapath.clone(),
+            self.client.clone(),
+            config.infrastructure.clone(),
+            config.permitted.clone(),
+            protected.clone(),
+            self.stop.clone(),
+        ));
+        self.tasks.spawn(kubelet::keep(
+            self.datapath.clone(),
+            config.cgroup_mount.clone(),
+            config.kubelet_cgroup.clone(),
+            self.metrics.clone(),
+            self.stop.clone(),
+        ));
+        let (engine, metrics, stop) = (self.engine.clone(), self.metrics.clone(), self.stop.clone());
+        self.tasks.spawn(keep::sweeping(engine, metrics, stop));
+        protected
+    }
 }
 
 /// Firewall first, then the link, then the socket, then the clean-up, and at last the files that make the runtime call.
@@ -115,6 +142,7 @@ async fn start(
         metrics,
         stop,
         tasks,
+        ..
     } = guards;
     protect().await;
     tasks.spawn(firewall::keep(metrics.clone(), api_servers, stop.clone()));
@@ -123,14 +151,19 @@ async fn start(
         warn!(error = %error.report(), "cannot set up the node's link to its pods yet");
         tokio::time::sleep(RETRY).await;
     }
-    tasks.spawn(keep_link(engine.clone(), metrics.clone(), changes, stop.clone()));
+    tasks.spawn(keep::link(engine.clone(), metrics.clone(), changes, stop.clone()));
     let listener = server::listen(&config.socket)?;
     tasks.spawn(server::serve(listener, engine.clone(), metrics.clone(), stop.clone()));
+    while let Err(error) = engine.load().await {
+        warn!(error = %error.report(), "cannot load the eBPF programs yet");
+        tokio::time::sleep(RETRY).await;
+    }
     while let Err(error) = engine.purge().await {
         warn!(error = %error.report(), "cannot look for remains of dead sandboxes yet");
         tokio::time::sleep(RETRY).await;
     }
-    tasks.spawn(keep_purging(engine.clone(), stop.clone()));
+    let protected = guards.look_after_programs(config);
+    tasks.spawn(keep::purging(engine.clone(), stop.clone()));
     while let Err(error) = engine.status().await {
         warn!(error = %error.report(), "not ready for pods yet");
         tokio::time::sleep(RETRY).await;
@@ -140,6 +173,11 @@ async fn start(
         .wait_for(Option::is_some)
         .await
         .context("the watch of Ports has ended")?;
+    protected.cancelled().await;
+    while let Err(error) = engine.attach_missing().await {
+        warn!(error = %error.report(), "cannot attach the programs to pods that have none yet");
+        tokio::time::sleep(RETRY).await;
+    }
     install::plugin(&plugin_source(config)?, &config.cni_bin_dir)?;
     install::configuration(&config.cni_conf_dir, &config.socket)?;
     Ok(())
@@ -154,37 +192,6 @@ async fn protect() {
             Err(error) => warn!(%error, "cannot set up the firewall yet"),
         }
         tokio::time::sleep(RETRY).await;
-    }
-}
-
-/// Keeps the node's link, and the routes over it, as they should be.
-async fn keep_link(engine: Engine, metrics: Metrics, mut changes: Changes, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = changes.next() => {}
-        }
-        match engine.ensure_link().await {
-            Ok(done) if done.is_empty() => {}
-            Ok(done) => {
-                metrics.link_restored();
-                warn!(done = %done.join(", "), "somebody had changed the node's link to its pods: it is back");
-            }
-            Err(error) => warn!(error = %error.report(), "cannot look after the node's link to its pods"),
-        }
-    }
-}
-
-/// Looks for remains now and then.
-pub async fn keep_purging(engine: Engine, stop: CancellationToken) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(PURGE_INTERVAL) => {}
-        }
-        if let Err(error) = engine.purge().await {
-            warn!(error = %error.report(), "cannot look for remains of dead sandboxes");
-        }
     }
 }
 

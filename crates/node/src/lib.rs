@@ -12,6 +12,7 @@ pub mod api_servers;
 pub mod chassis;
 pub mod config;
 pub mod daemon;
+pub mod datapath;
 pub mod firewall;
 pub mod install;
 pub mod link;

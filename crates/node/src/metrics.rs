@@ -23,12 +23,16 @@ pub enum Phase {
     Port,
     /// Making and configuring the veth pair.
     Veth,
+    /// Attaching the programs.
+    Attach,
     /// The transaction.
     Ovsdb,
     /// Waiting for ovs-vswitchd.
     Open,
     /// Waiting for ovn-controller.
     Install,
+    /// Waiting for stackube-proxy.
+    Services,
 }
 
 impl EncodeLabelValue for Phase {
@@ -36,9 +40,11 @@ impl EncodeLabelValue for Phase {
         let name = match self {
             Self::Port => "port",
             Self::Veth => "veth",
+            Self::Attach => "attach",
             Self::Ovsdb => "ovsdb",
             Self::Open => "open",
             Self::Install => "install",
+            Self::Services => "services",
         };
         EncodeLabelValue::encode(&name, encoder)
     }
@@ -72,6 +78,8 @@ pub struct Metrics {
     adds: Gauge,
     firewall_restored: Counter,
     link_restored: Counter,
+    kubelet_marked: Gauge,
+    flows: Gauge,
 }
 
 /// See [`Metrics::add_in_progress`].
@@ -91,6 +99,7 @@ impl Default for Metrics {
         let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
         let (calls, sandboxes, adds) = (Family::default(), Gauge::default(), Gauge::default());
         let (firewall_restored, link_restored) = (Counter::default(), Counter::default());
+        let (kubelet_marked, flows) = (Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("kubestack");
         registry.register_with_unit(
             "add_phase_duration",
@@ -121,6 +130,12 @@ impl Default for Metrics {
             "How often the node's link to its pods was found missing or changed and was put back",
             link_restored.clone(),
         );
+        registry.register(
+            "kubelet_marked",
+            "1 when kubelet's sockets are marked, so that its probes reach pods",
+            kubelet_marked.clone(),
+        );
+        registry.register("flows", "Flows of pods that the programs remember", flows.clone());
         Self {
             registry: Arc::new(registry),
             phases,
@@ -130,6 +145,8 @@ impl Default for Metrics {
             adds,
             firewall_restored,
             link_restored,
+            kubelet_marked,
+            flows,
         }
     }
 }
@@ -164,6 +181,16 @@ impl Metrics {
     /// Records that the node's link had to be put back.
     pub fn link_restored(&self) {
         self.link_restored.inc();
+    }
+
+    /// Sets whether kubelet's sockets are marked.
+    pub fn kubelet_marked(&self, marked: bool) {
+        self.kubelet_marked.set(i64::from(marked));
+    }
+
+    /// Sets the number of flows.
+    pub fn flows(&self, count: usize) {
+        self.flows.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Sets the number of sandboxes.

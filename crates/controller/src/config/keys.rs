@@ -1,7 +1,7 @@
 //! The keys of the ConfigMap.
 
 /// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
-pub(super) const KNOWN: [&str; 36] = [
+pub(super) const KNOWN: [&str; 40] = [
     "auth-url",
     "ca-file",
     "cluster-dns",
@@ -11,13 +11,16 @@ pub(super) const KNOWN: [&str; 36] = [
     "dns-upstreams",
     "drift-interval",
     "ext-net-id",
+    "infrastructure",
     "integration-bridge",
     "interface",
     "keyring",
+    "kubelet-cgroup",
     "kubernetes-host",
     "kubernetes-port",
     "longest-prefix",
     "password",
+    "permitted",
     "plugin-name",
     "pool-size",
     "priority-classes",
@@ -38,6 +41,7 @@ pub(super) const KNOWN: [&str; 36] = [
     "user-domain-name",
     "user-gateway",
     "username",
+    "wait-for-services",
 ];
 
 /// Keys that name an application credential, with the reason why it cannot be used.

@@ -3,17 +3,15 @@
 
 mod add;
 mod check;
+mod clean;
 mod reach;
 mod wait;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::add::Add;
-use rscni_plugin::types::GcAttachment;
 use tokio::sync::Notify;
-use tracing::{info, warn};
 
 use super::error::SandboxError;
 use super::locks::Locks;
@@ -21,6 +19,7 @@ use super::plan::{self, Devices, Removal};
 use super::record::{Record, alias_is_of_pod, records};
 use super::steps::{Step, StepHook};
 use super::transaction;
+use crate::datapath::Datapath;
 use crate::link::{HostLinks, host_name};
 use crate::metrics::Metrics;
 use crate::nodelink::NodeLink;
@@ -39,15 +38,18 @@ pub struct Settings {
     pub open_timeout: Duration,
     /// Longest wait for ovn-controller to install a port's flows.
     pub install_timeout: Duration,
+    /// Longest wait for stackube-proxy to write a network's services; `None` not to wait.
+    pub services_timeout: Option<Duration>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self {
             bridge: "br-int".into(),
-            port_timeout: Duration::from_secs(50),
+            port_timeout: Duration::from_secs(45),
             open_timeout: Duration::from_secs(10),
             install_timeout: Duration::from_secs(25),
+            services_timeout: Some(Duration::from_secs(10)),
         }
     }
 }
@@ -61,6 +63,8 @@ pub struct Parts {
     pub links: HostLinks,
     /// The node's link to its pods.
     pub link: NodeLink,
+    /// The programs on them.
+    pub datapath: Datapath,
 }
 
 /// Serves CNI calls. Clones are handles to one engine.
@@ -70,6 +74,7 @@ pub struct Engine {
     ovsdb: Ovsdb,
     links: HostLinks,
     link: NodeLink,
+    datapath: Datapath,
     ports: PortWatch,
     writer: Arc<dyn PortWriter>,
     metrics: Metrics,
@@ -95,12 +100,18 @@ impl Engine {
         writer: Arc<dyn PortWriter>,
         metrics: Metrics,
     ) -> Self {
-        let Parts { ovsdb, links, link } = parts;
+        let Parts {
+            ovsdb,
+            links,
+            link,
+            datapath,
+        } = parts;
         Self {
             settings: Arc::new(settings),
             ovsdb,
             links,
             link,
+            datapath,
             ports,
             writer,
             metrics,
@@ -152,69 +163,9 @@ impl Engine {
     pub async fn status(&self) -> Result<(), SandboxError> {
         let view = self.ovsdb.current().await?;
         match view.bridge(&self.settings.bridge) {
-            Some(_) => Ok(()),
+            Some(_) => Ok(self.datapath.status()?),
             None => Err(SandboxError::NoBridge(self.settings.bridge.clone())),
         }
-    }
-
-    /// Unplugs everything but `valid` (CNI GC).
-    ///
-    /// # Errors
-    /// The first failure, after having tried all.
-    pub async fn gc(&self, valid: &[GcAttachment]) -> Result<(), SandboxError> {
-        let valid: BTreeSet<Attachment> = valid
-            .iter()
-            .map(|a| Attachment {
-                container_id: a.container_id.clone(),
-                ifname: a.ifname.clone(),
-            })
-            .collect();
-        let view = self.ovsdb.current().await?;
-        let garbage = plan::gc(&self.records(&view), &valid, &self.locks.busy());
-        let (total, mut failures) = (garbage.len(), vec![]);
-        for owner in garbage {
-            info!(pod = %owner.pod.name, namespace = %owner.pod.namespace, container = %owner.attachment.container_id,
-                "removing a sandbox that the runtime does not know any more");
-            failures.extend(self.del(&owner.attachment, Some(&owner.pod)).await.err());
-        }
-        match failures.len() {
-            0 => self.purge().await,
-            failed => Err(SandboxError::Incomplete {
-                failed,
-                total,
-                source: Box::new(failures.swap_remove(0)),
-            }),
-        }
-    }
-
-    /// Removes rows without device and devices without row: what a reboot, a dead namespace or a killed daemon left.
-    ///
-    /// # Errors
-    /// [`SandboxError`]; the next purge tries again.
-    pub async fn purge(&self) -> Result<(), SandboxError> {
-        // In this order, so that an ADD that ends meanwhile shows up as busy or as plugged in.
-        let devices = self.links.list().await?;
-        let busy = self.locks.busy();
-        let view = self.ovsdb.current().await?;
-        // Without the bridge every device looks left over; but then it is the bridge that is missing.
-        if view.bridge(&self.settings.bridge).is_none() {
-            return Err(SandboxError::NoBridge(self.settings.bridge.clone()));
-        }
-        let purge = plan::purge(&self.records(&view), &devices, &busy);
-        for owner in purge.rows {
-            let _guard = self.locks.lock(&owner.pod.uid).await;
-            if self.links.get(&host_name(&owner.attachment)).await?.is_none() {
-                warn!(pod = %owner.pod.name, namespace = %owner.pod.namespace, container = %owner.attachment.container_id,
-                    "unplugging a sandbox whose device has gone");
-                self.unplug(&owner.attachment).await?;
-            }
-        }
-        for device in purge.devices {
-            warn!(%device, "deleting a device that is not plugged in");
-            self.links.delete(&device).await?;
-            self.unplugged.notify_one();
-        }
-        self.set_routes().await.map(drop)
     }
 
     /// Whether nothing of the pod is plugged in or could still be being plugged in. While the answer is used, no ADD
@@ -257,7 +208,9 @@ impl Engine {
         }
         // Even when the database is away: without its device the pod is cut off, which is what was asked for.
         self.links.delete(&device).await?;
+        let forgotten = self.forget_dead_devices().await;
         rows?;
+        forgotten?;
         self.unplugged.notify_one();
         Ok(())
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rscni_plugin::error::Error as CniError;
 use thiserror::Error;
 
+use crate::datapath::DatapathError;
 use crate::link::LinkError;
 use crate::ovsdb::OvsdbError;
 use crate::report::chain;
@@ -67,6 +68,17 @@ pub enum SandboxError {
         /// How long the call waited.
         waited: Duration,
     },
+    /// stackube-proxy did not write the network's services.
+    #[error(
+        "stackube-proxy has not written the services of network {network} after {} s: is it running on this node?",
+        waited.as_secs()
+    )]
+    NoServices {
+        /// Namespace of the Network.
+        network: String,
+        /// How long the call waited.
+        waited: Duration,
+    },
     /// The bridge is missing.
     #[error("there is no bridge {0}: is ovn-controller running on this node?")]
     NoBridge(String),
@@ -82,6 +94,9 @@ pub enum SandboxError {
     /// The kernel.
     #[error("network devices")]
     Link(#[from] LinkError),
+    /// The programs.
+    #[error(transparent)]
+    Datapath(#[from] DatapathError),
     /// Parts of a GC failed.
     #[error("{failed} of {total} attachments could not be removed")]
     Incomplete {
@@ -110,11 +125,13 @@ impl SandboxError {
             | Self::Changed
             | Self::Aborted
             | Self::NotInstalled { .. }
+            | Self::NoServices { .. }
             | Self::NoBridge(_)
             | Self::RowGone
             | Self::Ovsdb(_)
+            | Self::Datapath(DatapathError::NotLoaded)
             | Self::Incomplete { .. } => CniError::TryAgainLater(details),
-            Self::NotOpened { .. } | Self::Link(_) => {
+            Self::NotOpened { .. } | Self::Link(_) | Self::Datapath(_) => {
                 CniError::Custom(CODE_DATAPATH, "The pod could not be plugged in".into(), details)
             }
             Self::Different(_) => CniError::Custom(CODE_DIFFERENT, "The pod's network differs".into(), details),

@@ -15,6 +15,8 @@ pub enum Step {
     PodConfigured,
     /// The host's side is up.
     HostConfigured,
+    /// The programs are on the host's side.
+    Attached,
     /// The database has the row.
     RowInserted,
     /// The node's probes find the pod.
@@ -23,20 +25,24 @@ pub enum Step {
     Opened,
     /// ovn-controller has installed the flows.
     Installed,
+    /// stackube-proxy has written the network's services, if they are waited for.
+    Synced,
 }
 
 impl Step {
     /// All steps, in their order.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::PortReady,
         Self::Locked,
         Self::VethMade,
         Self::PodConfigured,
         Self::HostConfigured,
+        Self::Attached,
         Self::RowInserted,
         Self::Routed,
         Self::Opened,
         Self::Installed,
+        Self::Synced,
     ];
 }
 

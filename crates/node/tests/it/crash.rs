@@ -12,10 +12,12 @@ use crate::lab::{Lab, Pod};
 #[case(Step::VethMade)]
 #[case(Step::PodConfigured)]
 #[case(Step::HostConfigured)]
+#[case(Step::Attached)]
 #[case(Step::RowInserted)]
 #[case(Step::Routed)]
 #[case(Step::Opened)]
 #[case(Step::Installed)]
+#[case(Step::Synced)]
 fn killed_after(#[case] step: Step) {
     let (lab, pod) = (Lab::without_daemon(), Pod::number(1));
     let (first, second) = (lab.pod_namespace("a"), lab.pod_namespace("b"));
@@ -45,7 +47,7 @@ fn step_is_after_row(step: Step) -> bool {
 /// The same container may be tried again by a runtime that keeps its namespace.
 #[rstest]
 #[case(Step::VethMade)]
-#[case(Step::HostConfigured)]
+#[case(Step::Attached)]
 #[case(Step::RowInserted)]
 #[case(Step::Installed)]
 fn killed_after_and_repeated_for_the_same_container(#[case] step: Step) {

@@ -84,8 +84,10 @@ fn a_pod_that_sends_to_the_hosts_mac_address_reaches_nothing() {
     if !is_userspace() {
         return;
     }
-    // All this is due to the table: without it every way is open. (What is measured above can be measured.)
+    // All this is due to the table (and to the programs): without them every way is open. (What is measured above can be
+    // measured.)
     r.lab.kill_daemon();
+    r.lab.remove_programs();
     nft(&r.lab.node, "delete table inet stackube-kubestack");
     assert!(r.netns.pings(NODE_ADDRESS) && r.netns.pings(OUTSIDE_ADDRESS));
     assert!(r.lab.node.pings(&r.pod.ip) && r.outside.pings(&r.pod.ip));

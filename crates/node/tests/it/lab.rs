@@ -1,17 +1,19 @@
 //! A node in a network namespace: Open vSwitch, the daemon, the API that it talks to, and pods' namespaces.
 
 pub(crate) mod api;
+pub(crate) mod bpf;
 pub(crate) mod namespace;
 pub(crate) mod ovs;
 pub(crate) mod plugin;
 pub(crate) mod process;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use stackube_datapath::{Identities, Identity};
 use stackube_node::protocol::Attachment;
 use stackube_node::sandbox::Step;
 use tempfile::TempDir;
@@ -62,7 +64,10 @@ pub(crate) struct Lab {
     pub(crate) node: Namespace,
     pub(crate) ovs: OpenVSwitch,
     pub(crate) api: Api,
+    /// Whether the daemon waits for stackube-proxy, which only some tests stand in for.
+    pub(crate) services: Cell<bool>,
     daemon: RefCell<Option<Process>>,
+    bpf: bpf::Mount,
     directory: TempDir,
     prefix: String,
     waits: Waits,
@@ -95,13 +100,17 @@ impl Lab {
             "these tests need root: they make network namespaces"
         );
         namespace::sweep();
+        bpf::sweep();
         let prefix = format!("skt{}-{}", std::process::id(), COUNTER.fetch_add(1, Ordering::Relaxed));
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let directory = tempfile::Builder::new().prefix("kubestack-").tempdir().unwrap();
+        let directory = tempfile::Builder::new()
+            .prefix(&format!("kubestack-{}-", std::process::id()))
+            .tempdir()
+            .unwrap();
         let node = Namespace::new(&format!("{prefix}-node"));
         let ovs = OpenVSwitch::start(&node, &directory.path().join("ovs"), &runtime);
         let api = Api::start(&node, &runtime, NODE);
@@ -109,7 +118,9 @@ impl Lab {
             node,
             ovs,
             api,
+            services: Cell::new(false),
             daemon: RefCell::new(None),
+            bpf: bpf::Mount::new(&directory.path().join("bpf")),
             directory,
             prefix,
             waits: Waits::PATIENT,
@@ -131,6 +142,10 @@ impl Lab {
             .env("KUBESTACK_PLUGIN", env!("CARGO_BIN_EXE_kubestack"))
             .env("KUBESTACK_CNI_BIN_DIR", self.path("bin"))
             .env("KUBESTACK_CNI_CONF_DIR", self.path("net.d"))
+            .env("KUBESTACK_PIN_ROOT", self.pin_root())
+            .env("KUBESTACK_CGROUP_MOUNT", self.path("no-cgroups"))
+            .env("KUBESTACK_WAIT_FOR_SERVICES", self.services.get().to_string())
+            .env("KUBESTACK_SERVICES_TIMEOUT", "2")
             .env("KUBESTACK_PORT_TIMEOUT", self.waits.port.to_string())
             .env("KUBESTACK_OPEN_TIMEOUT", self.waits.open.to_string())
             .env("KUBESTACK_INSTALL_TIMEOUT", self.waits.install.to_string());
@@ -190,6 +205,11 @@ impl Lab {
         self.directory.path().join(name)
     }
 
+    /// Where eBPF maps and links are pinned.
+    pub(crate) fn pin_root(&self) -> PathBuf {
+        self.bpf.path().join("stackube")
+    }
+
     /// The daemon's socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.path("kubestack.sock")
@@ -239,10 +259,32 @@ impl Lab {
         containers
     }
 
+    /// Takes the programs off everything.
+    pub(crate) fn remove_programs(&self) {
+        std::fs::remove_dir_all(self.pin_root()).unwrap();
+    }
+
+    /// Pinned links of pods.
+    pub(crate) fn pins(&self) -> Vec<String> {
+        let links = self.pin_root().join(stackube_datapath::abi::LAYOUT).join("links");
+        let pins = std::fs::read_dir(links).unwrap();
+        let names = pins.map(|pin| pin.unwrap().file_name().into_string().unwrap());
+        names
+            .filter(|name| name.starts_with("from-") || name.starts_with("to-"))
+            .collect()
+    }
+
+    /// The pods that the programs know.
+    pub(crate) fn identities(&self) -> Vec<Identity> {
+        Identities::open(&self.pin_root()).unwrap().list().unwrap()
+    }
+
     /// Nothing of any pod is left on the node.
     pub(crate) fn assert_empty(&self) {
         assert_eq!(self.plugged(), Vec::<String>::new(), "rows are left");
         assert_eq!(self.devices(), Vec::<String>::new(), "devices are left");
+        assert_eq!(self.pins(), Vec::<String>::new(), "programs are left");
+        assert_eq!(self.identities(), [], "entries in the programs' maps are left");
     }
 }
 

@@ -22,6 +22,8 @@ mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
+mod datapath;
+#[cfg(test)]
 mod firewall;
 #[cfg(test)]
 mod garbage;

@@ -15,7 +15,7 @@ use crate::lab::{Lab, Pod, require, run};
 /// An alias; the table of pods plays no part in these tests.
 const ALIAS: &str = "169.254.128.5";
 
-fn nft(netns: &Namespace, arguments: &str) -> String {
+pub(crate) fn nft(netns: &Namespace, arguments: &str) -> String {
     let mut command: Command = netns.command(&require("nft"));
     run(command.args(arguments.split(' ')))
 }
@@ -180,7 +180,7 @@ fn the_host_begins_nothing_toward_an_alias() {
 }
 
 /// A neighbour on the node's own network, who routes to everything through the node; the node forwards.
-fn neighbour(lab: &Lab) -> Namespace {
+pub(crate) fn neighbour(lab: &Lab) -> Namespace {
     let outside = lab.pod_namespace("out");
     lab.node.ip(&format!(
         "link add wire type veth peer name wire netns {}",
@@ -227,6 +227,7 @@ fn a_neighbour_on_the_nodes_network_reaches_nothing() {
 fn behind_the_link(lab: &Lab) -> Namespace {
     let behind = lab.pod_namespace("behind");
     lab.kill_daemon();
+    lab.remove_programs();
     lab.node.ip(&format!("link set {FAR} netns {}", behind.name()));
     behind.ip(&format!("link set {FAR} up"));
     behind.ip(&format!("address add {ALIAS}/32 dev {FAR}"));

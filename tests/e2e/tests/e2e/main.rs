@@ -15,6 +15,7 @@ mod isolation;
 mod nodes;
 mod outages;
 mod pods;
+mod probes;
 mod rights;
 mod runtimes;
 mod services;

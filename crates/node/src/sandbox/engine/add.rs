@@ -14,7 +14,7 @@ use super::super::plan::{AddPlan, Removal};
 use super::super::record::{Owner, alias};
 use super::super::{plan, transaction};
 use super::{Engine, SandboxError, Step};
-use crate::link::{PodInterface, PodLinks, host_name};
+use crate::link::{LinkError, PodInterface, PodLinks, host_name};
 use crate::metrics::Phase;
 use crate::ports::{Assignment, Refusal};
 use crate::protocol::{Attachment, PodRef};
@@ -101,6 +101,8 @@ impl Engine {
         let bridge = view.bridge(&self.settings.bridge);
         let bridge = bridge.ok_or_else(|| SandboxError::NoBridge(self.settings.bridge.clone()))?;
         let userspace = bridge.datapath_type == "netdev";
+        // A bridge that was made anew may have another datapath.
+        self.datapath.load(userspace).await?;
         let records = self.records(&view);
         let device = host_name(&call.attachment);
         let interface = assignment.interface(&call.attachment.ifname);
@@ -117,7 +119,9 @@ impl Engine {
                 )));
             }
             AddPlan::AddressHeld(holder) => return Err(held(assignment, &holder)),
-            AddPlan::Keep if call.links.differences(&interface).await?.is_empty() => {}
+            AddPlan::Keep if call.links.differences(&interface).await?.is_empty() => {
+                self.attach(call, &device, assignment).await?;
+            }
             AddPlan::Keep => {
                 self.unplug(&call.attachment).await?;
                 self.make(call, &interface, assignment, &[], userspace).await?;
@@ -135,6 +139,8 @@ impl Engine {
         self.reached(Step::Opened);
         self.wait_until_installed(&call.attachment, assignment, cancel).await?;
         self.reached(Step::Installed);
+        self.wait_for_services(&assignment.network, cancel).await?;
+        self.reached(Step::Synced);
         self.still_assigned(&call.pod, assignment)?;
         info!(address = %assignment.address, port = %assignment.port_id, %device, "plugged in");
         Ok(result(call, &device, &interface, assignment))
@@ -164,6 +170,10 @@ impl Engine {
         self.reached(Step::HostConfigured);
         self.metrics.phase(Phase::Veth, started.elapsed());
         let started = Instant::now();
+        self.attach(call, &device, assignment).await?;
+        self.reached(Step::Attached);
+        self.metrics.phase(Phase::Attach, started.elapsed());
+        let started = Instant::now();
         let operations = transaction::plug(
             &self.settings.bridge,
             &device,
@@ -176,6 +186,13 @@ impl Engine {
         self.reached(Step::RowInserted);
         self.metrics.phase(Phase::Ovsdb, started.elapsed());
         Ok(())
+    }
+
+    /// Puts the programs on the host's side: before the pod can send anything.
+    async fn attach(&self, call: &Add, device: &str, assignment: &Assignment) -> Result<(), SandboxError> {
+        let link = self.links.get(device).await?;
+        let link = link.ok_or_else(|| LinkError::Missing(device.to_owned()))?;
+        Ok(self.datapath.attach(link.index, &call.pod.uid, assignment).await?)
     }
 
     /// Asks the controller for another address. That it cannot be asked now is not the end: the next try asks again.

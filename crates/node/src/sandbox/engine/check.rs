@@ -37,6 +37,10 @@ impl Engine {
             if !self.link.has_pod(owner.address).await? {
                 differences.push(format!("kubelet has no route to {}", owner.address));
             }
+            let attached = self.datapath.device_of(&owner.pod.uid, owner.address).await?;
+            if link.as_ref().is_none_or(|link| attached != Some(link.index)) {
+                differences.push(format!("the eBPF programs are not on device {device}"));
+            }
             if previous.is_some_and(|p| p.ips.iter().all(|ip| ip.address.addr() != owner.address)) {
                 differences.push(format!("ADD answered another address than {}", owner.address));
             }

@@ -20,6 +20,7 @@ fn pod(uid: &str) -> PodRef {
 
 fn assignment(port: &str, ip: &str) -> Assignment {
     Assignment {
+        network: "test".into(),
         object_uid: "o".into(),
         port_id: port.into(),
         mac: [0xfa, 0x16, 0x3e, 0, 0, 5],

@@ -23,6 +23,8 @@ const ADDRESS: &str = "127.0.0.1:6443";
 
 /// Addresses that the API servers say they have: one that a test may give to the node, one of somebody else.
 pub(crate) const API_SERVERS: [&str; 2] = ["192.0.2.1", "192.0.2.2"];
+/// Address of another node.
+pub(crate) const OTHER_NODE: &str = "198.51.100.2";
 /// And their port.
 pub(crate) const API_SERVER_PORT: u16 = 6443;
 
@@ -66,6 +68,7 @@ impl Api {
                 "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
                 get(endpoints),
             )
+            .route("/api/v1/nodes", get(nodes))
             .route("/api/v1/nodes/{name}", patch(annotate))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(publish))
             .with_state(api.clone());
@@ -191,6 +194,22 @@ async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
         Some((Ok::<_, Infallible>(format!("{event}\n")), (missed, events)))
     });
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
+}
+
+/// One Node, elsewhere.
+async fn nodes(Query(query): Query<BTreeMap<String, String>>) -> Response {
+    if query.contains_key("watch") {
+        let silence = stream::pending::<Result<String, Infallible>>();
+        return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
+    }
+    Json(json!({
+        "apiVersion": "v1", "kind": "NodeList", "metadata": {"resourceVersion": "1"},
+        "items": [{
+            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2", "resourceVersion": "1"},
+            "status": {"addresses": [{"type": "InternalIP", "address": OTHER_NODE}, {"type": "Hostname", "address": "node-2"}]},
+        }],
+    }))
+    .into_response()
 }
 
 /// Where the API servers are: this one, and one elsewhere.
