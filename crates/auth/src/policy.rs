@@ -5,7 +5,8 @@
 
 use std::collections::BTreeMap;
 
-use stackube_openstack::id::{DomainId, ProjectId, RoleId};
+use stackube_api::names::{OPERATORS_GROUP, project_group};
+use stackube_openstack::id::{DomainId, ProjectId};
 use stackube_openstack::{TokenDetails, TokenScope};
 
 use crate::review::User;
@@ -14,9 +15,6 @@ use crate::tenants::Tenants;
 mod operator;
 
 pub use operator::Operator;
-
-/// The group of those who hold an operator's role. Bound in deployment/rbac/operators.yaml.
-const OPERATORS: &str = "stackube:operators";
 
 /// Whom to let in.
 #[derive(Debug, Clone, Default)]
@@ -113,13 +111,18 @@ fn user(token: &TokenDetails, tenants: Vec<String>, operator: bool) -> User {
         }
     };
     if let TokenScope::Project(project, domain) = &token.scope {
-        groups.extend(token.roles.iter().map(|role| group(&project.id, &role.id)));
+        groups.extend(
+            token
+                .roles
+                .iter()
+                .map(|role| project_group(project.id.as_str(), role.id.as_str())),
+        );
         say("stackube.kubernetes.io/project-id", vec![project.id.to_string()]);
         say("stackube.kubernetes.io/project-name", vec![project.name.clone()]);
         say("stackube.kubernetes.io/project-domain-id", vec![domain.to_string()]);
     }
     if operator {
-        groups.push(OPERATORS.to_owned());
+        groups.push(OPERATORS_GROUP.to_owned());
     }
     say("stackube.kubernetes.io/tenant", tenants);
     say("stackube.kubernetes.io/user-name", vec![token.user.name.clone()]);
@@ -139,11 +142,6 @@ fn user(token: &TokenDetails, tenants: Vec<String>, operator: bool) -> User {
         groups,
         extra,
     }
-}
-
-/// The group of those who have a role in a project. The controller binds tenants' rights to it.
-fn group(project: &ProjectId, role: &RoleId) -> String {
-    format!("keystone:project:{project}:{role}")
 }
 
 #[cfg(test)]

@@ -71,7 +71,7 @@ fn refuses(#[case] change: Value, #[case] expected: Refusal) {
 #[case(json!({"roles": [{"id": "r9", "name": "x"}]}), false)]
 fn knows_operators_by_role_and_place(#[case] change: Value, #[case] expected: bool) {
     let user = policy().judge(&token(&change), &tenants()).unwrap();
-    assert_eq!(user.groups.iter().any(|group| group == OPERATORS), expected);
+    assert_eq!(user.groups.iter().any(|group| group == OPERATORS_GROUP), expected);
 }
 
 #[test]
