@@ -11,6 +11,8 @@ mod load;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
+mod observe;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod traffic;

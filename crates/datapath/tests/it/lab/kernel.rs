@@ -105,7 +105,7 @@ impl Kernel {
         self.pins.root()
     }
 
-    fn map<K: aya::Pod, V: aya::Pod>(root: &Path, name: &str) -> HashMap<MapData, K, V> {
+    pub(crate) fn map<K: aya::Pod, V: aya::Pod>(root: &Path, name: &str) -> HashMap<MapData, K, V> {
         let map = Map::from_map_data(MapData::from_pin(root.join(LAYOUT).join(name)).unwrap()).unwrap();
         let map = if let Map::LruHashMap(data) = map {
             Map::HashMap(data)

@@ -1,0 +1,99 @@
+//! What can be read back: identities, services after a crash, decisions about a pod's packets.
+
+use std::os::fd::AsFd as _;
+use std::time::Duration;
+
+use stackube_datapath::abi::{Backend, BackendKey, NetworkKey};
+use stackube_datapath::{Hook, Identities, Protocol, Service, Trace, is_synced};
+
+use crate::lab::kernel::{ALIAS, DEVICE, Kernel, POD, backends, in_both_modes, service_key};
+use crate::lab::packet::{POD_MAC, Packet, at};
+
+#[test]
+fn an_alias_and_an_address_lead_to_their_pod() {
+    in_both_modes(|kernel| {
+        let identities = Identities::open(&kernel.root()).unwrap();
+        let found = identities.by_alias(ALIAS).unwrap().unwrap();
+        assert_eq!(
+            (found.ifindex, found.network, found.ip, found.mac),
+            (DEVICE, NetworkKey::of("demo"), POD, POD_MAC)
+        );
+        assert_eq!(identities.by_address(POD).unwrap(), Some(found.clone()));
+        assert_eq!(identities.list().unwrap(), [found]);
+        assert_eq!(identities.by_alias(POD).unwrap(), None);
+        kernel.programs.detach(DEVICE).unwrap();
+        assert_eq!(identities.by_alias(ALIAS).unwrap(), None);
+    });
+}
+
+#[test]
+fn a_new_process_finds_the_services_and_removes_what_a_crash_left() {
+    in_both_modes(|kernel| {
+        let sticky = Service {
+            affinity: Some(Duration::from_secs(60)),
+            host: true,
+            ..backends(&["10.244.1.1:80", "10.244.1.2:81"])
+        };
+        let key = service_key("demo", "sctp 10.96.0.7:80");
+        assert_eq!(key.protocol, Protocol::Sctp);
+        kernel.services().upsert(key, &sticky).unwrap();
+        kernel.synced();
+        assert!(is_synced(&kernel.root(), NetworkKey::of("demo")).unwrap());
+        assert!(!is_synced(&kernel.root(), NetworkKey::of("other")).unwrap());
+        let mut slots = Kernel::map::<BackendKey, Backend>(&kernel.root(), "backends");
+        let stray = BackendKey { service: 999, slot: 0 };
+        slots.insert(stray, Backend { ip: 1, port: 1, pad: 0 }, 0).unwrap();
+        let opened = kernel.services();
+        assert_eq!(opened.iter().collect::<Vec<_>>(), [(&key, &sticky)]);
+        assert!(slots.get(&stray, 0).is_err());
+        // A service whose backends are not all there is none.
+        let kept = slots.keys().next().unwrap().unwrap();
+        slots.remove(&kept).unwrap();
+        assert_eq!(kernel.services().iter().count(), 0);
+        assert_eq!(slots.keys().count(), 0);
+    });
+}
+
+#[test]
+fn a_trace_tells_each_decision_about_its_pod_only() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
+        let sent = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.7:80"));
+        kernel.pod_sends(&sent);
+        let mut trace = Trace::start(&kernel.root(), DEVICE).unwrap();
+        assert_eq!(trace.read(), None);
+        kernel.pod_sends(&sent);
+        kernel.pod_gets(&Packet::udp(at("10.244.1.1:5353"), at("10.244.0.5:5000")));
+        kernel.host_sends(&Packet::tcp(at("169.254.77.1:9"), at("10.244.0.5:80"), "S"), 0);
+        let timeout = rustix::time::Timespec { tv_sec: 10, tv_nsec: 0 };
+        let mut poll = [rustix::event::PollFd::from_borrowed_fd(
+            trace.as_fd(),
+            rustix::event::PollFlags::IN,
+        )];
+        assert_eq!(rustix::event::poll(&mut poll, Some(&timeout)).unwrap(), 1);
+        let told = trace.read().unwrap();
+        assert_eq!(
+            (told.hook, told.reason, told.protocol),
+            (Hook::FromPod, "translated", 17)
+        );
+        assert_eq!(
+            (told.source, told.destination, told.remote),
+            (sent.source, sent.destination, at("10.244.1.1:5353"))
+        );
+        let told = trace.read().unwrap();
+        assert_eq!(
+            (told.hook, told.reason, told.remote),
+            (Hook::ToPod, "translated_back", at("10.96.0.7:80"))
+        );
+        assert_eq!(trace.read().unwrap().reason, "dropped_not_kubelet");
+        let flows = trace.flows().unwrap();
+        assert_eq!(
+            (flows.len(), flows[0].service, flows[0].backend),
+            (1, sent.destination, at("10.244.1.1:5353"))
+        );
+        drop(trace);
+        kernel.pod_sends(&sent);
+        assert_eq!(Trace::start(&kernel.root(), DEVICE).unwrap().read(), None);
+        assert!(Trace::start(&kernel.root(), 77).is_err());
+    });
+}
