@@ -252,8 +252,8 @@ impl<P: Packet> From<'_, P> {
         }
         let reverse = flow::key(told.ifindex, REVERSE, inside.protocol, inside.destination, inside.destination_port, inside.source_port);
         match flow::find(&reverse) {
-            Some(found) if found.kind == FLOW_DIRECT => flow::touch(found, inside),
-            // Answers would be taken for those of the flow through a service: another port tells them apart.
+            Some(found) if found.kind == FLOW_DIRECT && found.local_port == inside.source_port => flow::touch(found, inside),
+            // Answers would be taken for those of a flow that was given this port, or goes through a service: another tells them apart.
             Some(_) if inside.opens() && inside.protocol != SCTP => {
                 let forward = crate::abi::FlowKey { direction: FORWARD, ..reverse };
                 return match flow::sidestep(told.pod, &forward) {

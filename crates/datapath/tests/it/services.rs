@@ -334,6 +334,30 @@ fn two_flows_that_would_look_the_same_get_different_ports() {
 }
 
 #[test]
+fn a_port_that_another_flow_was_given_is_not_used_twice() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
+        let pod = at("10.244.0.5:5000");
+        kernel.pod_sends(&Packet::udp(pod, at(VIP))).passed();
+        let given = kernel.pod_sends(&Packet::udp(pod, at("10.244.1.1:80"))).passed().source;
+        assert_ne!(given, pod);
+        // Now the pod itself uses the port that its other flow was given.
+        let out = kernel
+            .pod_sends(&Packet::udp(given, at("10.244.1.1:80")))
+            .passed()
+            .source;
+        assert_ne!(out, given);
+        for (seen, own) in [(given, pod), (out, given)] {
+            let answer = Packet::udp(at("10.244.1.1:80"), seen);
+            assert_eq!(
+                kernel.pod_gets(&answer).passed(),
+                answer.clone().ends(answer.source, own)
+            );
+        }
+    });
+}
+
+#[test]
 fn icmp_errors_are_translated_both_ways() {
     in_both_modes(|kernel| {
         kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));

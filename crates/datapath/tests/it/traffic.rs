@@ -214,7 +214,7 @@ fn probes(node: &Node) {
     let script = "exec 3<>/dev/tcp/10.244.0.6/8080 && echo alive >&3 && head -1 <&3";
     let probe = |join: &str| {
         let script = format!(
-            "{join} exec nsenter --net=/run/netns/{} timeout 1 bash -c '{script}'",
+            "{join} exec nsenter --net=/run/netns/{} timeout 10 bash -c '{script}'",
             node.node().name
         );
         Command::new("bash").args(["-c", &script]).output().unwrap()
