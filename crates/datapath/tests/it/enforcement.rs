@@ -207,3 +207,30 @@ fn nothing_passes_for_a_pod_that_is_not_known() {
         assert_eq!(kernel.pod_gets(&packet), Outcome::Dropped);
     });
 }
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 64, failure_persistence: None, ..Default::default() })]
+    #[test]
+    fn nothing_passes_in_another_name_whatever_the_bytes(
+        changes in proptest::collection::vec((0usize..60, proptest::prelude::any::<u8>()), 0..6),
+        length in 35usize..80, // the test run itself wants whole headers
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 40),
+    ) {
+        in_both_modes(|kernel| {
+            let mut bytes = Packet::tcp(at("10.244.0.5:5000"), at("10.244.0.6:53"), "S").bytes();
+            bytes.extend(&noise);
+            bytes.truncate(length);
+            for (at, value) in changes.iter().filter(|(at, _)| *at < length) {
+                bytes[*at] = *value;
+            }
+            if kernel.pod_sends_raw(&bytes).is_some() {
+                let named = match bytes[12..14] {
+                    [8, 6] => bytes[22..28] == POD_MAC && (bytes[28..32] == POD.octets() || bytes[28..32] == [0; 4]),
+                    [8, 0] => bytes[26..30] == POD.octets() && bytes[14] >> 4 == 4,
+                    _ => false,
+                };
+                assert!(named && bytes[6..12] == POD_MAC, "{bytes:?}");
+            }
+        });
+    }
+}
