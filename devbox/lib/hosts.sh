@@ -81,6 +81,8 @@ host_start() {
     exec setsid unshare --mount --propagation private "$devbox/host/keeper.sh" "$directory"
   ) </dev/null >"$state/log/$name.log" 2>&1 {machine_lock}>&- &
   host_wait "$name" $!
+  # As systemd does at the boot of a machine, but not of a container: pods that see mounts of the host need it.
+  host_exec "$name" mount --make-rshared /
 }
 
 # host_wait NAME KEEPER: until systemd says that the boot is over; three minutes at most (it takes seconds on an idle machine).

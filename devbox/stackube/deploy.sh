@@ -71,9 +71,10 @@ kubectl apply --server-side --force-conflicts -f deployment/runtimeclasses.yaml 
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null
 kubectl wait --for=condition=Established crd/tenants.stackube.kubernetes.io crd/networks.stackube.kubernetes.io \
   crd/ports.stackube.kubernetes.io --timeout=30s >/dev/null
-say "waiting for stackube-controller, kubestack and stackube-auth"
+say "waiting for stackube-controller, kubestack, stackube-proxy and stackube-auth"
 kubectl -n stackube-system rollout status deployment/stackube-controller --timeout=180s
 kubectl -n stackube-system rollout status daemonset/kubestack --timeout=180s
+kubectl -n stackube-system rollout status daemonset/stackube-proxy --timeout=180s
 kubectl -n stackube-system rollout status daemonset/stackube-auth --timeout=180s
 kubectl wait --for=condition=Ready nodes --all --timeout=120s
 say "Stackube runs on the devbox: export KUBECONFIG=$state/kubeconfig"
