@@ -1,5 +1,6 @@
 //! Events: what happened to an object, where `kubectl describe` shows it.
 
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tracing::warn;
@@ -30,7 +31,7 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(object, EventType::Normal, action, reason, note.into())
+        self.publish(object, event(EventType::Normal, action, reason, note.into()))
             .await;
     }
 
@@ -39,24 +40,46 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.publish(object, EventType::Warning, action, reason, note.into())
+        self.publish(object, event(EventType::Warning, action, reason, note.into()))
             .await;
     }
 
-    async fn publish<K>(&self, object: &K, type_: EventType, action: &str, reason: &str, note: String)
-    where
+    /// As [`Self::warning`], for `object` and something else that it is about. Events that differ in their note only are counted
+    /// as one, with the note of the first; those of different `related` objects are told apart.
+    pub(crate) async fn warning_of<K>(
+        &self,
+        object: &K,
+        related: ObjectReference,
+        action: &str,
+        reason: &str,
+        note: String,
+    ) where
         K: Resource<DynamicType = ()>,
     {
         let event = Event {
-            type_,
-            reason: reason.into(),
-            note: Some(cut(note)),
-            action: action.into(),
-            secondary: None,
+            secondary: Some(related),
+            ..event(EventType::Warning, action, reason, note)
         };
+        self.publish(object, event).await;
+    }
+
+    async fn publish<K>(&self, object: &K, event: Event)
+    where
+        K: Resource<DynamicType = ()>,
+    {
         if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
-            warn!(reason, "event not published: {error}");
+            warn!(reason = event.reason, "event not published: {error}");
         }
+    }
+}
+
+fn event(type_: EventType, action: &str, reason: &str, note: String) -> Event {
+    Event {
+        type_,
+        reason: reason.into(),
+        note: Some(cut(note)),
+        action: action.into(),
+        secondary: None,
     }
 }
 

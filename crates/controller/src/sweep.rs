@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::api::core::v1::{Namespace, ObjectReference};
 use kube::api::ObjectMeta;
 use stackube_api::names::SYSTEM_NAMESPACE;
 use tokio_util::sync::CancellationToken;
@@ -85,7 +85,13 @@ async fn report(shared: &Shared, stray: &Stray) {
         metadata,
         ..Namespace::default()
     };
-    shared.context.events.warning(&about, "Sweep", "StrayFound", note).await;
+    let related = ObjectReference {
+        kind: Some(stray.kind.as_str().into()),
+        name: Some(stray.id.clone()),
+        ..ObjectReference::default()
+    };
+    let events = &shared.context.events;
+    events.warning_of(&about, related, "Sweep", "StrayFound", note).await;
 }
 
 #[cfg(test)]
