@@ -252,12 +252,13 @@ impl State {
 fn uid_bytes(text: &str) -> Result<[u8; 16], DatapathError> {
     let wrong = || DatapathError::Uid(text.to_owned());
     let digits: String = text.chars().filter(|c| *c != '-').collect();
-    let value = u128::from_str_radix(&digits, 16).map_err(|_| wrong())?;
-    if digits.len() == 32 && text.len() == 36 {
-        Ok(value.to_be_bytes())
-    } else {
-        Err(wrong())
+    // from_str_radix takes a sign, too.
+    if digits.len() != 32 || text.len() != 36 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
     }
+    u128::from_str_radix(&digits, 16)
+        .map(u128::to_be_bytes)
+        .map_err(|_| wrong())
 }
 
 #[cfg(test)]
