@@ -125,17 +125,13 @@ impl Stop {
     }
 }
 
-/// Whether repeating the call is pointless until a person (or another part) has changed something. A wrong password of the
-/// service user is not: it is nothing that the owner of an object could mend, and it ends without a change of the object.
+/// Whether repeating the call is pointless until a person (or another part) has changed something. A wrong password or missing
+/// right of the service user is not: it is nothing that the owner of an object could mend, and it ends without a change of
+/// the object. Keystone even denies rights that are there while it starts, before it has read its policy.
 fn is_refusal(error: &stackube_openstack::Error) -> bool {
     use stackube_openstack::Error as E;
     matches!(
         error,
-        E::Forbidden { .. }
-            | E::BadRequest { .. }
-            | E::QuotaExceeded { .. }
-            | E::Ambiguous { .. }
-            | E::Unsupported { .. }
-            | E::Config(_)
+        E::BadRequest { .. } | E::QuotaExceeded { .. } | E::Ambiguous { .. } | E::Unsupported { .. } | E::Config(_)
     )
 }
