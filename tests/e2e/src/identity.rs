@@ -105,17 +105,29 @@ impl Identity {
         self.send(client, request).await
     }
 
-    /// Merge patch of `path/name` (which may go on with a subresource), without effect.
+    /// Strategic merge patch of `path/name` (which may go on with a subresource), without effect.
     ///
     /// # Errors
     /// The API server's message.
     pub async fn try_patch(&self, client: &Client, path: &str, name: &str, patch: &Value) -> Result<Value> {
+        self.patch(client, path, name, &Patch::Strategic(patch)).await
+    }
+
+    /// Merge patch of `path/name`, the only kind that custom resources know, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_merge(&self, client: &Client, path: &str, name: &str, patch: &Value) -> Result<Value> {
+        self.patch(client, path, name, &Patch::Merge(patch)).await
+    }
+
+    async fn patch(&self, client: &Client, path: &str, name: &str, patch: &Patch<&Value>) -> Result<Value> {
         let parameters = PatchParams {
             dry_run: true,
             ..PatchParams::default()
         };
-        let request = Request::new(path).patch(name, &parameters, &Patch::Strategic(patch))?;
-        self.send(client, request).await
+        self.send(client, Request::new(path).patch(name, &parameters, patch)?)
+            .await
     }
 
     /// DELETE of `path/name`, without effect.
