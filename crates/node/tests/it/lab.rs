@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use self::api::Api;
-use self::namespace::Namespace;
+pub(crate) use self::namespace::Namespace;
 use self::ovs::OpenVSwitch;
 use self::process::Process;
 
