@@ -21,7 +21,7 @@ fn probed(namespace: &str, text: &str) -> Value {
                 "name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent",
                 "command": ["sh", "-c", format!("mkdir /tmp/www && echo {text} > /tmp/www/index.html && exec httpd -f -p 80 -h /tmp/www")],
                 // The next container begins when this one serves.
-                "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "until nc -z 127.0.0.1 80; do :; done"]}}},
+                "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "until wget -q -O /dev/null http://127.0.0.1/; do sleep 0.2; done"]}}},
                 "startupProbe": {"httpGet": http, "periodSeconds": 1, "failureThreshold": 60},
                 "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
                 "livenessProbe": {"httpGet": http, "periodSeconds": 2, "failureThreshold": 3},

@@ -133,6 +133,7 @@ async fn a_service_without_endpoints_is_refused_at_once_and_works_when_it_has_on
         let name = tenant.name_any();
         pods::run(&devbox, &name, "web", "of-web").await;
         pods::run(&devbox, &name, "client", "client").await;
+        label(&devbox, &name, "web", "other").await;
         let address = expose(&devbox, &name, "web").await;
         assert_outcome(&devbox, &name, "client", &address, "refused").await;
         label(&devbox, &name, "web", "web").await;
