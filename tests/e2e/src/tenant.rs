@@ -11,9 +11,9 @@ use stackube_openstack::id::ProjectId;
 use crate::{cloud, devbox::Devbox, wait};
 
 /// From `kubectl create` to Active. Router calls take seconds each, and tests run side by side.
-pub const ACTIVE: Duration = Duration::from_secs(120);
+pub const ACTIVE: Duration = Duration::from_secs(300);
 /// From `kubectl delete` to gone.
-pub const GONE: Duration = Duration::from_secs(180);
+pub const GONE: Duration = Duration::from_secs(300);
 
 /// A name that no other test uses.
 pub fn unique(test: &str) -> String {

@@ -9,8 +9,10 @@
     reason = "a test ends by a panic that says what was expected"
 )]
 
+mod adoption;
 mod api;
 mod attacks;
+mod exhaustion;
 mod isolation;
 mod nodes;
 mod outages;
@@ -19,6 +21,7 @@ mod probes;
 mod rights;
 mod runtimes;
 mod services;
+mod sweep;
 mod tenants;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};

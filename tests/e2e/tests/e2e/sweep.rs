@@ -1,0 +1,134 @@
+//! The sweeper: what belongs to nothing is reported, and deleted only if the operator says so and it is provably ours.
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use anyhow::ensure;
+use futures::FutureExt;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt};
+use stackube_api::names::{cluster_tag, owner_tag};
+use stackube_e2e::{devbox::Devbox, tenant, wait};
+use stackube_openstack::{
+    id::{NetworkId, ProjectId},
+    identity::CreateProject,
+    network::{CreateNetwork, Taggable},
+};
+
+use crate::alone;
+
+/// Changes the configuration and starts the controller with it.
+async fn configure(devbox: &Devbox, data: &str) {
+    let patch = format!("{{\"data\": {data}}}");
+    let system = ["-n", "stackube-system"];
+    let patch = ["patch", "configmap", "stackube-config", "--type=merge", "-p", &patch];
+    let restart = ["rollout", "restart", "deployment/stackube-controller"];
+    let ready = ["rollout", "status", "deployment/stackube-controller", "--timeout=300s"];
+    for call in [&patch[..], &restart, &ready] {
+        devbox.kubectl(&[&system, call].concat(), "").await.unwrap();
+    }
+}
+
+/// A project with a network, both with these tags.
+async fn stray(devbox: &Devbox, tags: &[String], of_project: &[String]) -> (ProjectId, NetworkId) {
+    let session = devbox.cloud.service();
+    let domain = session.find_domain("Default").await.unwrap().unwrap().id;
+    let name = tenant::unique("stray");
+    let project = CreateProject {
+        name: name.clone(),
+        domain_id: domain,
+        description: String::new(),
+        tags: of_project.to_vec(),
+        enabled: true,
+    };
+    let project = session.create_project(&project).await.unwrap().id;
+    let network = CreateNetwork {
+        project_id: project.clone(),
+        name,
+        description: String::new(),
+        tags: vec![],
+        mtu: None,
+    };
+    let network = session.create_network(&network).await.unwrap().id;
+    session
+        .replace_tags(&Taggable::Network(network.clone()), tags)
+        .await
+        .unwrap();
+    (project, network)
+}
+
+/// Waits until Events tell of all these.
+async fn reported(devbox: &Devbox, ids: &[&str]) {
+    wait::until("every stray is reported", Duration::from_secs(240), || async {
+        let shown = "custom-columns=R:.reason,M:.message";
+        let events = devbox.kubectl(&["get", "events", "-A", "-o", shown], "").await?;
+        for id in ids {
+            let told = events
+                .lines()
+                .any(|line| line.starts_with("StrayFound") && line.contains(id));
+            ensure!(told, "{id} is not reported:\n{events}");
+        }
+        Ok(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    let session = devbox.cloud.service();
+    let system = Api::<Namespace>::all(devbox.kube.clone())
+        .get("kube-system")
+        .await
+        .unwrap();
+    let tags = [
+        cluster_tag(&system.uid().unwrap()),
+        owner_tag("00000000-0000-4000-8000-00000000dead"),
+    ];
+    // As after a Tenant whose finalizer somebody has removed; and what a member of another project writes.
+    let (ours, network) = stray(&devbox, &tags, &tags).await;
+    let (foreign, forged) = stray(&devbox, &tags, &[]).await;
+
+    let outcome = AssertUnwindSafe(async {
+        configure(
+            &devbox,
+            r#"{"sweep-interval": "5s", "sweep-grace": "5s", "sweep-delete": "false"}"#,
+        )
+        .await;
+        reported(&devbox, &[ours.as_str(), network.as_str(), forged.as_str()]).await;
+        // Reporting is all that has happened, for longer than the grace that deletion would have had.
+        assert!(
+            session.get_network(&network).await.is_ok(),
+            "deleted without being asked to"
+        );
+
+        configure(&devbox, r#"{"sweep-delete": "true"}"#).await;
+        wait::until("what is ours is gone", Duration::from_secs(240), || async {
+            let (project, network) = (session.get_project(&ours).await, session.get_network(&network).await);
+            ensure!(
+                project.is_err_and(|error| error.is_not_found()) && network.is_err_and(|error| error.is_not_found()),
+                "still there"
+            );
+            Ok(())
+        })
+        .await;
+        session
+            .get_network(&forged)
+            .await
+            .expect("what is not provably ours must stay, whatever its tags say");
+    })
+    .catch_unwind()
+    .await;
+    configure(
+        &devbox,
+        r#"{"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}"#,
+    )
+    .await;
+    for (project, network) in [(&ours, &network), (&foreign, &forged)] {
+        let _ = session.delete_network(network).await;
+        let _ = session.delete_project(project).await;
+    }
+    if let Err(panic) = outcome {
+        std::panic::resume_unwind(panic);
+    }
+}
