@@ -49,6 +49,10 @@ deploy: ## build the images again and roll them out on the running devbox
 e2e: ## end-to-end tests against the running devbox; T=name runs one
 	tests/e2e.sh $(T)
 
+.PHONY: bench
+bench: ## measure the running devbox, with ratios
+	tests/bench.sh
+
 .PHONY: down
 down: ## stop the devbox and remove all that it made
 	devbox/devbox down

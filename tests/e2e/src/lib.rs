@@ -8,6 +8,7 @@
     reason = "a test ends by a panic that says what was expected"
 )]
 
+pub mod bench;
 pub mod cloud;
 pub mod devbox;
 pub mod guide;

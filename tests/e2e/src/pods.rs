@@ -9,24 +9,41 @@ use kube::Api;
 use crate::{devbox::Devbox, wait};
 
 /// From `kubectl create` to Ready.
-pub const READY: Duration = Duration::from_secs(120);
+pub const READY: Duration = Duration::from_secs(300);
 
 /// A pod that serves `text` on port 80 and has a shell.
 ///
 /// # Errors
 /// What the API server refuses.
 pub async fn create(devbox: &Devbox, namespace: &str, name: &str, text: &str) -> Result<()> {
-    let manifest = serde_json::json!({
+    let manifest = manifest(namespace, name, text);
+    devbox
+        .kubectl(&["create", "-f", "-"], &manifest.to_string())
+        .await
+        .map(drop)
+}
+
+/// Many such pods by one call, each of which serves its own name.
+///
+/// # Errors
+/// What the API server refuses.
+pub async fn create_all(devbox: &Devbox, namespace: &str, names: &[String]) -> Result<()> {
+    let items: Vec<_> = names.iter().map(|name| manifest(namespace, name, name)).collect();
+    let list = serde_json::json!({"apiVersion": "v1", "kind": "List", "items": items});
+    devbox
+        .kubectl(&["create", "-f", "-"], &list.to_string())
+        .await
+        .map(drop)
+}
+
+fn manifest(namespace: &str, name: &str, text: &str) -> serde_json::Value {
+    serde_json::json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
         "spec": {"terminationGracePeriodSeconds": 0, "containers": [{
             "name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent",
             "command": ["sh", "-c", format!("mkdir /tmp/www && echo {text} > /tmp/www/index.html && exec httpd -f -p 80 -h /tmp/www")],
         }]},
-    });
-    devbox
-        .kubectl(&["create", "-f", "-"], &manifest.to_string())
-        .await
-        .map(drop)
+    })
 }
 
 /// Waits until the pod is Ready; its address.
