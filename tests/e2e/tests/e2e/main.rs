@@ -14,6 +14,7 @@ mod api;
 mod attacks;
 mod exhaustion;
 mod isolation;
+mod login;
 mod nodes;
 mod outages;
 mod pods;
