@@ -92,9 +92,7 @@ impl Server {
     ) -> Result<Self, Error> {
         let domain = domain(config)?;
         let upstreams = upstreams(config)?;
-        if upstreams.is_empty() {
-            tracing::warn!("no upstream servers: names outside the cluster will not resolve");
-        }
+        let has_upstreams = !upstreams.is_empty();
         let upstreams = Upstreams::new(&upstreams, metrics.clone());
         let mut address = config.listen;
         let failed = |source| Error::Listen {
@@ -113,6 +111,10 @@ impl Server {
         let listener = socket(address, device, Type::STREAM, Protocol::TCP).map_err(failed)?;
         listener.listen(BACKLOG).map_err(failed)?;
         let tcp = TcpListener::from_std(listener.into()).map_err(failed)?;
+        // Said when it serves: binding is tried again until the device is there.
+        if !has_upstreams {
+            tracing::warn!("no upstream servers: names outside the cluster will not resolve");
+        }
         let index = |device: &str| Some((device.to_owned(), index(device)?));
         Ok(Self {
             address,

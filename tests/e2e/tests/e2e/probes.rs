@@ -2,7 +2,12 @@
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
-use stackube_e2e::{devbox::Devbox, pods, tenant::with_tenant};
+use stackube_e2e::{
+    devbox::Devbox,
+    pods,
+    tenant::{with_tenant, with_two_tenants},
+    wait,
+};
 
 use crate::shared;
 
@@ -30,6 +35,47 @@ fn probed(namespace: &str, text: &str) -> Value {
             },
         ]},
     })
+}
+
+async fn restarts(devbox: &Devbox, namespace: &str) -> String {
+    let path = "jsonpath={.status.containerStatuses[*].restartCount}";
+    devbox
+        .kubectl(&["-n", namespace, "get", "pod", "web", "-o", path], "")
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_two_tenants(&devbox, "probe", async |a, b| {
+        let names = [a.name_any(), b.name_any()];
+        for name in &names {
+            let pod = probed(name, name).to_string();
+            devbox.kubectl(&["create", "-f", "-"], &pod).await.unwrap();
+        }
+        for name in &names {
+            pods::ready(&devbox, name, "web").await;
+        }
+        // Who answers badly is found out, and only he. (The first process of a container cannot be killed from within.)
+        pods::exec(&devbox, &names[0], "web", "rm /tmp/www/index.html")
+            .await
+            .unwrap();
+        wait::until(
+            "the pod that stopped answering is started again",
+            pods::READY,
+            || async {
+                let count = restarts(&devbox, &names[0]).await;
+                anyhow::ensure!(count.split(' ').any(|n| n != "0"), "{count}");
+                Ok(())
+            },
+        )
+        .await;
+        pods::ready(&devbox, &names[0], "web").await;
+        assert_eq!(restarts(&devbox, &names[1]).await, "0 0");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -125,6 +125,25 @@ async fn equal_names_and_ports_of_two_tenants_are_two_services() {
     .await;
 }
 
+#[tokio::test]
+async fn a_service_without_endpoints_is_refused_at_once_and_works_when_it_has_one() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "empty", "", async |tenant| {
+        let name = tenant.name_any();
+        pods::run(&devbox, &name, "web", "of-web").await;
+        pods::run(&devbox, &name, "client", "client").await;
+        label(&devbox, &name, "web", "other").await;
+        let address = expose(&devbox, &name, "web").await;
+        assert_outcome(&devbox, &name, "client", &address, "refused").await;
+        label(&devbox, &name, "web", "web").await;
+        assert_outcome(&devbox, &name, "client", &address, "of-web").await;
+        label(&devbox, &name, "web", "other").await;
+        assert_outcome(&devbox, &name, "client", &address, "refused").await;
+    })
+    .await;
+}
+
 /// Puts a kubectl into the pod, that asks with the pod's own service account.
 async fn put_kubectl(devbox: &Devbox, namespace: &str, pod: &str) {
     let grant = [
