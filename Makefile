@@ -22,7 +22,8 @@ build: ## all binaries, static
 
 .PHONY: unit
 unit: ## tests that need neither root nor a cluster
-	cargo test --workspace --exclude stackube-e2e --exclude stackube-node --exclude stackube-datapath
+	cargo test --workspace --lib --bins --test it --test crds --test dns --test guide
+	cargo test --workspace --doc
 
 .PHONY: node-test
 node-test: ## tests of the node's parts in network namespaces with a real Open vSwitch (root)

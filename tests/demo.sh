@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 export STACKUBE_DEVBOX=$PWD/.devbox
 # What a run that was killed left behind.
 "$STACKUBE_DEVBOX/bin/kubectl" delete tenant test other --ignore-not-found --timeout=240s
-exec cargo run --quiet -p stackube-e2e --bin guide -- docs/user/guide.md
+cargo build --quiet --workspace --bins --test e2e
+exec "${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug/guide" docs/user/guide.md

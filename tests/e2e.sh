@@ -6,4 +6,4 @@ export STACKUBE_DEVBOX=$PWD/.devbox
 [ -f "$STACKUBE_DEVBOX/kubeconfig" ] || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
 # What a run that was killed left behind.
 "$STACKUBE_DEVBOX/bin/kubectl" delete tenants --selector stackube.kubernetes.io/test=e2e --timeout=240s
-exec cargo test --quiet -p stackube-e2e --test e2e -- --test-threads=4 "$@"
+exec cargo test --quiet --workspace --test e2e -- --test-threads=4 "$@"

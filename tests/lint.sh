@@ -17,8 +17,8 @@ bundle_is_current() { diff -u deployment/stackube.yaml <(deployment/bundle.sh); 
 command -v shellcheck >/dev/null || { apt-get update -qq && apt-get install -y -qq shellcheck >/dev/null; }
 check "sources are formatted (make fmt)" cargo fmt --all --check
 check "clippy" cargo clippy --workspace --all-targets --quiet -- -D warnings
-# Not among the default targets, since it needs a cloud.
-check "clippy (live tests)" cargo clippy -p stackube-openstack -p stackube-auth --test live --quiet -- -D warnings
+# Not among the default targets, since they need a cloud or root.
+check "clippy (live tests, maps)" cargo clippy --workspace --test live --test maps --quiet -- -D warnings
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
 check "shellcheck (devbox)" devbox/lint.sh

@@ -8,5 +8,4 @@ if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
   apt-get update -qq
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
-cargo test -p stackube-proxy --test maps "$@"
-exec cargo test -p stackube-node -p stackube-datapath "$@"
+exec cargo test --workspace --test maps --test datapath --test node "$@"

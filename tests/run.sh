@@ -35,7 +35,7 @@ stage unit make --no-print-directory unit
 stage build built
 stage node tests/node.sh
 if stage devbox make --no-print-directory devbox; then
-  stage openstack env STACKUBE_CLOUDS_FILE="$ROOT/.devbox/clouds.yaml" cargo test --quiet -p stackube-openstack -p stackube-auth --test live
+  stage openstack env STACKUBE_CLOUDS_FILE="$ROOT/.devbox/clouds.yaml" cargo test --quiet --workspace --test live
   stage e2e tests/e2e.sh
   stage demo tests/demo.sh
 fi

@@ -6,10 +6,10 @@ cd "$(dirname "$0")/.."
 
 # One line for each test program: package, target, and the tests for which it matters who moves the packets.
 tests=(
-  "stackube-node it lifecycle::a_pod_gets lifecycle::pods_exchange crash::running_pods crash::what_a_reboot_leaves
+  "stackube-node node lifecycle::a_pod_gets lifecycle::pods_exchange crash::running_pods crash::what_a_reboot_leaves
     firewall::a_pod_that_sends firewall::the_host_does_not_answer outage::a_vswitchd"
 )
-if (($# > 0)); then tests=("stackube-node it $*"); fi
+if (($# > 0)); then tests=("stackube-node node $*"); fi
 
 with=() script='status=0'
 for line in "${tests[@]}"; do

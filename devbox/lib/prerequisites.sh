@@ -59,6 +59,19 @@ check_disk() {
   done
 }
 
+# check_space: a full disk breaks builds and images at any place, and late.
+check_space() {
+  local directory free wanted=10
+  # Measured: 10 GiB for a checkout's builds, 6 GiB for the cache.
+  if compgen -G "$repository/target/*/debug/deps" >/dev/null; then wanted=3; fi
+  for directory in "$state" "$cache"; do
+    free=$(df --output=avail --block-size=G "$directory" | tail --lines=1 | tr --delete --complement 0-9)
+    if ((free < wanted)); then
+      missing "$directory has $free GiB free, at least $wanted are needed" "devbox/devbox prune 0, or cargo clean in checkouts that are not in use"
+    fi
+  done
+}
+
 # install_packages: installs what is missing, and asks apt nothing when nothing is.
 install_packages() {
   local package absent=()
@@ -77,7 +90,10 @@ prerequisites() {
   if ((EUID != 0)); then missing "the devbox makes network namespaces and mounts, which takes root" "sudo make devbox"; fi
   check_debian
   check_tools
-  if ((EUID == 0)); then check_disk; fi
+  if ((EUID == 0)); then
+    check_disk
+    check_space
+  fi
   if ((${#unmet[@]} > 0)); then die "${unmet[@]}"; fi
   step packages "prerequisites: packages of the machine" install_packages
 }

@@ -44,7 +44,8 @@ printf '#!/bin/sh\nexec %q enter devbox-1 "$@"\n' "$PWD/devbox/devbox" >"$state/
 chmod +x "$state/bin/devbox-host"
 
 say "building"
-cargo build --quiet -p stackube-controller -p stackube-node -p stackube-proxy -p stackube-auth -p stackube-cli --bins
+# Chosen like the tests (the whole workspace, with one of its tests), so that Cargo builds dependencies once for both.
+cargo build --quiet --workspace --bins --test e2e
 target=${CARGO_TARGET_DIR:-target}/$(rustc -vV | sed -n 's/^host: //p')/debug
 controller=$(image stackube-controller images/stackube-controller.Containerfile "$target/stackube-controller")
 kubestack=$(image kubestack images/kubestack.Containerfile "$target/kubestack" "$target/kubestackd")
