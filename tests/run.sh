@@ -34,6 +34,7 @@ stage lint tests/lint.sh
 stage unit make --no-print-directory unit
 stage build built
 stage node tests/node.sh
+stage vm tests/vm.sh
 if stage devbox make --no-print-directory devbox; then
   stage openstack env STACKUBE_CLOUDS_FILE="$ROOT/.devbox/clouds.yaml" cargo test --quiet --workspace --test live
   stage e2e tests/e2e.sh
