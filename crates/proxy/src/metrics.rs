@@ -32,6 +32,8 @@ pub struct Sizes {
     pub services: usize,
     /// Backends of those.
     pub backends: usize,
+    /// Virtual addresses that are missing or lack backends, since their network has used up its share.
+    pub left_out: usize,
 }
 
 /// The process's metrics. Clones share them.
@@ -53,6 +55,7 @@ struct SyncMetrics {
     networks: Gauge,
     services: Gauge,
     backends: Gauge,
+    left_out: Gauge,
 }
 
 impl Default for SyncMetrics {
@@ -66,6 +69,7 @@ impl Default for SyncMetrics {
             networks: Gauge::default(),
             services: Gauge::default(),
             backends: Gauge::default(),
+            left_out: Gauge::default(),
         }
     }
 }
@@ -107,6 +111,7 @@ impl Metrics {
         set(&self.sync.networks, sizes.networks);
         set(&self.sync.services, sizes.services);
         set(&self.sync.backends, sizes.backends);
+        set(&self.sync.left_out, sizes.left_out);
     }
 
     /// Records that the maps could not be brought up to date.
@@ -174,6 +179,11 @@ impl SyncMetrics {
             "Backends in the maps, of all networks",
             self.backends.clone(),
         );
+        registry.register(
+            "services_left_out",
+            "Virtual addresses and ports that are missing in the maps or lack backends, since their network has used up its share",
+            self.left_out.clone(),
+        );
     }
 }
 
@@ -190,6 +200,7 @@ mod tests {
             networks: 2,
             services: 8,
             backends: 30,
+            left_out: 1,
         };
         metrics.synced(Duration::from_millis(3), 5, sizes);
         let text = metrics.text().unwrap();
@@ -199,6 +210,7 @@ mod tests {
             "stackube_proxy_map_writes_total 5",
             "stackube_proxy_writer 1",
             "stackube_proxy_services 8",
+            "stackube_proxy_services_left_out 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }

@@ -1,20 +1,25 @@
 //! Brings the pinned maps to what [`Desired`] says, by the differences only.
 
 mod lock;
+mod share;
+mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ipnet::Ipv4Net;
 use stackube_datapath::abi::{LAYOUT, NetworkKey};
-use stackube_datapath::{Error as MapError, ServiceKey, Services};
+use stackube_datapath::{Error as MapError, Services};
 use thiserror::Error;
 
 pub use lock::LockError;
 use lock::WriterLock;
+use share::Book;
+pub use share::Share;
+use write::{apply, whole_network};
 
 use crate::metrics::Sizes;
-use crate::model::{Desired, Target, Update, Vip};
+use crate::model::{Desired, Update};
 
 /// The maps cannot be brought up to date now.
 #[derive(Debug, Error)]
@@ -48,23 +53,37 @@ pub struct Programmer {
     /// What is still to be done, since it was last written without an error.
     pending: Update,
     ranges: Option<BTreeSet<Ipv4Net>>,
+    share: Share,
+    book: Book,
 }
 
 impl Programmer {
     /// For the maps pinned under `root`. Nothing is opened yet.
     pub fn new(root: &Path) -> Self {
+        Self::with_share(root, Share::LIMIT)
+    }
+
+    /// The same with another limit for each network.
+    pub fn with_share(root: &Path, share: Share) -> Self {
         Self {
             root: root.to_owned(),
             lock: None,
             services: None,
             pending: Update::default(),
             ranges: None,
+            share,
+            book: Book::new(share),
         }
     }
 
     /// Whether this process is the writer.
     pub fn is_writer(&self) -> bool {
         self.lock.is_some() && self.services.is_some()
+    }
+
+    /// Networks that have used up their share of the maps, with the number of virtual addresses that are missing or lack backends.
+    pub fn crowded(&self) -> BTreeMap<String, usize> {
+        self.book.crowded()
     }
 
     /// Writes what has changed, or everything that differs if it has not written before or not without an error. `ranges` are those of all
@@ -83,7 +102,7 @@ impl Programmer {
             self.lock = Some(WriterLock::acquire(&self.root.join(LAYOUT))?.ok_or(ProgramError::OtherWriter)?);
         }
         let result = match &mut self.services {
-            Some(services) => apply(services, desired, &self.pending).and_then(|writes| {
+            Some(services) => apply(services, &mut self.book, desired, &self.pending).and_then(|writes| {
                 if self.ranges.as_ref() != Some(ranges) {
                     set_ranges(services, ranges)?;
                 }
@@ -130,21 +149,26 @@ impl Programmer {
         let keys: BTreeMap<NetworkKey, &String> = desired.networks().map(|name| (NetworkKey::of(name), name)).collect();
         let held: BTreeSet<NetworkKey> = services.iter().map(|(key, _)| key.network).collect();
         let flagged: BTreeSet<NetworkKey> = services.networks()?.into_keys().collect();
+        let mut book = Book::new(self.share);
+        for (key, service) in services.iter() {
+            book.change(key.network, None, Some(service.backends.len()));
+        }
         let mut writes = 0;
         for network in held.union(&flagged).filter(|key| !keys.contains_key(key)) {
             services.forget(*network)?;
             writes += 1;
         }
         for name in keys.into_values() {
-            writes += whole_network(&mut services, desired, name)?;
+            writes += whole_network(&mut services, &mut book, desired, name)?;
         }
-        self.services = Some(services);
+        (self.services, self.book) = (Some(services), book);
         Ok(writes)
     }
 
     fn sizes(&self, desired: &Desired) -> Sizes {
         let mut sizes = Sizes {
             networks: desired.networks().count(),
+            left_out: self.book.crowded().into_values().sum(),
             ..Sizes::default()
         };
         for (_, service) in self.services.iter().flat_map(Services::iter) {
@@ -173,73 +197,4 @@ fn merge(pending: &mut Update, update: Update) {
             .filter(|(network, _)| !pending.added.contains(network)),
     );
     pending.added.extend(update.added);
-}
-
-fn apply(services: &mut Services, desired: &Desired, update: &Update) -> Result<u64, MapError> {
-    let mut writes = 0;
-    for network in &update.removed {
-        services.forget(NetworkKey::of(network))?;
-        writes += 1;
-    }
-    // Pods wait for them.
-    for network in &update.added {
-        writes += whole_network(services, desired, network)?;
-    }
-    for (network, vip) in &update.touched {
-        writes += u64::from(entry(services, desired, network, key(NetworkKey::of(network), vip))?);
-    }
-    Ok(writes)
-}
-
-/// Brings all entries of a network up to date, and says so in its flag.
-fn whole_network(services: &mut Services, desired: &Desired, network: &str) -> Result<u64, MapError> {
-    let id = NetworkKey::of(network);
-    let wanted: BTreeSet<ServiceKey> = desired.vips(network).iter().map(|vip| key(id, vip)).collect();
-    let held = services
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| key.network == id && !wanted.contains(key));
-    let stale: Vec<ServiceKey> = held.collect();
-    let mut writes = 0;
-    for key in stale {
-        writes += u64::from(services.remove(key)?);
-    }
-    for key in wanted {
-        writes += u64::from(entry(services, desired, network, key)?);
-    }
-    services.set_synced(id, true)?;
-    Ok(writes)
-}
-
-/// One entry; whether it was written.
-fn entry(services: &mut Services, desired: &Desired, network: &str, key: ServiceKey) -> Result<bool, MapError> {
-    let vip = Vip {
-        address: key.vip,
-        port: key.port,
-        protocol: key.protocol,
-    };
-    match desired.get(network, &vip) {
-        Some(target) => {
-            let differs = services.get(&key).is_none_or(|held| !same(held, target));
-            services.upsert(key, target)?;
-            Ok(differs)
-        }
-        None => services.remove(key),
-    }
-}
-
-/// Whether an entry is as wanted, in whatever slots its backends are.
-fn same(held: &Target, wanted: &Target) -> bool {
-    let mut backends = held.backends.clone();
-    backends.sort_unstable();
-    backends == wanted.backends && held.host == wanted.host && held.affinity == wanted.affinity
-}
-
-fn key(network: NetworkKey, vip: &Vip) -> ServiceKey {
-    ServiceKey {
-        network,
-        vip: vip.address,
-        port: vip.port,
-        protocol: vip.protocol,
-    }
 }

@@ -1,6 +1,6 @@
 //! The loop: changes in, writes out.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -57,6 +57,8 @@ pub struct Worker {
     next: Instant,
     audit: Instant,
     pause: Duration,
+    /// Networks that want more of the maps than their share, as was said last.
+    crowded: BTreeMap<String, usize>,
 }
 
 impl Worker {
@@ -76,6 +78,7 @@ impl Worker {
             next: now,
             audit: now + AUDIT,
             pause: RETRY.0,
+            crowded: BTreeMap::new(),
         }
     }
 
@@ -215,6 +218,18 @@ impl Worker {
             );
             self.metrics.repaired(done.writes);
         }
+        let crowded = self.programmer.crowded();
+        for (network, entries) in crowded
+            .iter()
+            .filter(|(network, _)| !self.crowded.contains_key(*network))
+        {
+            warn!(
+                network,
+                entries,
+                "the network's share of this node's maps is used up; these Services are missing or lack endpoints"
+            );
+        }
+        self.crowded = crowded;
         self.metrics.synced(began.elapsed(), done.writes, done.sizes);
         self.readiness.ready(MAPS);
         self.pause = RETRY.0;

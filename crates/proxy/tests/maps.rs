@@ -17,7 +17,7 @@ use lab::{Pins, Tenants, shown};
 use stackube_datapath::abi::NetworkKey;
 use stackube_datapath::{Protocol, ServiceKey, View};
 use stackube_proxy::model::Update;
-use stackube_proxy::program::{ProgramError, Programmer};
+use stackube_proxy::program::{ProgramError, Programmer, Share};
 
 #[test]
 fn what_is_wanted_is_in_the_maps_and_nothing_else() {
@@ -102,6 +102,47 @@ fn what_somebody_else_changed_is_put_right() {
     assert_eq!(shown(&view, "t0"), cluster.wanted("t0"));
     assert_eq!(view.is_synced(NetworkKey::of("nobody")).unwrap(), None);
     assert!(view.is_service_address([10, 96, 0, 1].into()).unwrap());
+}
+
+#[test]
+fn a_network_that_wants_too_much_stands_in_nobodys_way() {
+    let pins = Pins::new();
+    let mut cluster = Tenants::new(2, 3, 2);
+    for service in 3..9 {
+        cluster.service("t0", service);
+        cluster.endpoints("t0", service, 2);
+    }
+    // DNS counts, but always has its place.
+    let share = Share {
+        services: 2 + 5,
+        backends: 1000,
+    };
+    let mut programmer = Programmer::with_share(pins.path(), share);
+    let done = cluster.sync(&mut programmer).unwrap();
+    assert_eq!(done.sizes.left_out, 4);
+    assert_eq!(
+        programmer.crowded().into_iter().collect::<Vec<_>>(),
+        [("t0".to_owned(), 4)]
+    );
+    let view = View::open(pins.path()).unwrap();
+    let held = |tenant| shown(&view, tenant).len();
+    assert_eq!((held("t0"), held("t1")), (7, 5));
+    assert_eq!(shown(&view, "t1"), cluster.wanted("t1"));
+
+    // A successor keeps what is there.
+    let before = shown(&view, "t0");
+    drop(programmer);
+    let mut programmer = Programmer::with_share(pins.path(), share);
+    assert_eq!(cluster.sync(&mut programmer).unwrap().writes, 0);
+    assert_eq!(shown(&view, "t0"), before);
+
+    // Room that comes is used.
+    for service in 0..4 {
+        cluster.no_service("t0", service);
+    }
+    let done = cluster.sync(&mut programmer).unwrap();
+    assert_eq!(done.sizes.left_out, 0);
+    assert_eq!(shown(&view, "t0"), cluster.wanted("t0"));
 }
 
 #[test]
