@@ -51,8 +51,12 @@ e2e: ## end-to-end tests against the running devbox; T=name runs one
 	tests/e2e.sh $(T)
 
 .PHONY: bench
-bench: ## measure the running devbox, with ratios
-	tests/bench.sh
+bench: ## measure beside kube-proxy and CoreDNS (root), and the devbox if one runs; T=node or T=devbox does one
+	tests/bench.sh $(T)
+
+.PHONY: fuzz
+fuzz: ## feed the parsers with what nobody should send; T=seconds for each (nightly Rust, root)
+	tests/fuzz.sh $(T)
 
 .PHONY: down
 down: ## stop the devbox and remove all that it made

@@ -1,10 +1,34 @@
 #!/usr/bin/env bash
-# Measures the running devbox (8 minutes on a quiet machine) and prints a table.
+# Measures, and prints a table for each part. usage: bench.sh [node|devbox]; without a part, both as far as a devbox runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+part=${1:-}
 export STACKUBE_DEVBOX=$PWD/.devbox
-[ -f "$STACKUBE_DEVBOX/kubeconfig" ] || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
-# What a run that was killed left behind.
-"$STACKUBE_DEVBOX/bin/kubectl" delete tenants --selector stackube.kubernetes.io/test=e2e --timeout=240s
-cargo build --quiet -p stackube-e2e --bin bench
-exec cargo run --quiet -p stackube-e2e --bin bench
+
+# Services, DNS and memory beside kube-proxy and CoreDNS, in namespaces of its own.
+node() { tests/bench/run.sh; }
+
+# Networks and pods (8 minutes on a quiet machine).
+devbox() {
+  # What a run that was killed left behind.
+  "$STACKUBE_DEVBOX/bin/kubectl" delete tenants --selector stackube.kubernetes.io/test=e2e --timeout=240s
+  cargo run --quiet -p stackube-e2e --bin bench
+}
+
+running() { [ -f "$STACKUBE_DEVBOX/kubeconfig" ]; }
+
+case $part in
+  node) node ;;
+  devbox)
+    running || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
+    devbox
+    ;;
+  "")
+    node
+    if running; then devbox; else echo "networks and pods were not measured: no devbox is running (\`make devbox\`)"; fi
+    ;;
+  *)
+    echo "usage: make bench [T=node|devbox]" >&2
+    exit 1
+    ;;
+esac
