@@ -1,0 +1,85 @@
+//! What a pod may send or be sent, through the eBPF programs of both modes under BPF_PROG_TEST_RUN. Needs root.
+//!
+//! An input is a list of frames: a byte whose lowest bit says which way, two bytes of length, the frame.
+
+#![no_main]
+
+#[allow(dead_code, unused_imports)]
+#[path = "../../crates/datapath/tests/it/lab.rs"]
+mod lab;
+
+use libfuzzer_sys::fuzz_target;
+use stackube_datapath::{Limits, Mode};
+
+use lab::kernel::{Kernel, POD, backends, lock};
+use lab::packet::POD_MAC;
+
+/// What the kernel takes as a frame at all, and what fits in a device's.
+const LENGTHS: std::ops::RangeInclusive<usize> = 14..=1500;
+const FRAMES: usize = 16;
+const NEVER: (u32, u32) = (1_000_000, 1_000_000);
+
+fn prepare(kernel: &mut Kernel) {
+    // No token bucket may run empty: then an answer would depend on the time.
+    let limits = Limits { flows: 65_536, dns: NEVER, host: NEVER, refusals: NEVER, fragments: NEVER };
+    kernel.reset(limits);
+    kernel.programs.set_infrastructure(&[lab::kernel::net("10.77.0.0/24")]).expect("a map");
+    for protocol in ["tcp", "udp", "sctp"] {
+        kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.1:80", "10.244.0.5:80"]));
+    }
+    let dns = stackube_datapath::Service { host: true, ..backends(&["169.254.77.1:53"]) };
+    kernel.serve("udp 10.96.0.10:53", &dns);
+    kernel.synced();
+}
+
+/// What became of each frame in one mode.
+fn decisions(mode: Mode, frames: &[(bool, &[u8])]) -> Vec<Option<(bool, Vec<u8>)>> {
+    let mut kernel = lock(mode);
+    prepare(&mut kernel);
+    let decide = |(from_pod, frame): &(bool, &[u8])| {
+        if *from_pod { kernel.pod_sends_raw(frame) } else { kernel.pod_gets_raw(frame) }
+    };
+    frames.iter().map(decide).collect()
+}
+
+fn frames(mut bytes: &[u8]) -> Vec<(bool, &[u8])> {
+    let mut frames = vec![];
+    while let [way, high, low, rest @ ..] = bytes {
+        let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
+        let (frame, rest) = rest.split_at(length);
+        if LENGTHS.contains(&length) && frames.len() < FRAMES {
+            frames.push((way & 1 == 0, frame));
+        }
+        bytes = rest;
+    }
+    frames
+}
+
+/// What goes on to the network speaks for the pod and nobody else.
+fn assert_own(frame: &[u8]) {
+    assert_eq!(frame[6..12], POD_MAC, "source MAC address of {frame:02x?}");
+    match frame[12..14] {
+        [0x08, 0x00] => assert_eq!(frame[26..30], POD.octets(), "source address of {frame:02x?}"),
+        [0x08, 0x06] => {
+            assert_eq!(frame[22..28], POD_MAC, "sender of {frame:02x?}");
+            let sender = &frame[28..32];
+            assert!(sender == POD.octets() || sender == [0; 4], "sender of {frame:02x?}");
+        }
+        _ => panic!("neither IPv4 nor ARP: {frame:02x?}"),
+    }
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    let frames = frames(bytes);
+    let xdp = decisions(Mode::Xdp, &frames);
+    for ((from_pod, _), decision) in frames.iter().zip(&xdp) {
+        if let (true, Some((false, frame))) = (from_pod, decision) {
+            assert_own(frame);
+        }
+    }
+    let tcx = decisions(Mode::Tcx, &frames);
+    for (number, (xdp, tcx)) in xdp.iter().zip(&tcx).enumerate() {
+        let verdict = |decision: &Option<(bool, Vec<u8>)>| decision.as_ref().map(|(redirected, _)| *redirected);
+        assert_eq!(verdict(xdp), verdict(tcx), "frame {number}: the modes differ");
+    }
+});
