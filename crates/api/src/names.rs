@@ -69,6 +69,14 @@ pub fn tenant_reader(tenant: &str) -> String {
     format!("stackube:tenant:{tenant}")
 }
 
+/// FlowSchema that makes all requests of a tenant one flow in [`TENANTS_PRIORITY_LEVEL`].
+pub fn tenant_flow(tenant: &str) -> String {
+    format!("stackube-tenant-{tenant}")
+}
+
+/// PriorityLevelConfiguration of all tenants (`deployment/flowcontrol.yaml`).
+pub const TENANTS_PRIORITY_LEVEL: &str = "stackube-tenants";
+
 /// Keystone roles that the controller never grants to anybody: OpenStack services read `admin` on any project as
 /// "administrator of the cloud".
 pub const FORBIDDEN_ROLES: [&str; 3] = ["admin", "manager", "service"];

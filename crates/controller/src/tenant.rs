@@ -22,6 +22,7 @@ mod apply;
 mod claims;
 mod deletion;
 mod dereference;
+mod flow;
 mod manifests;
 pub(crate) mod marks;
 mod password;

@@ -4,6 +4,7 @@
 use anyhow::{Context, Result};
 use kube::Client;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::client::Body;
 use kube::core::Request;
 use serde_json::{Value, json};
 use stackube_api::names::project_group;
@@ -152,8 +153,47 @@ impl Identity {
         self.send(client, request).await
     }
 
+    /// UID of the FlowSchema that the API server puts a GET of `url` into; the answer itself does not matter.
+    ///
+    /// # Errors
+    /// When the API server does not say.
+    pub async fn flow(&self, client: &Client, url: &str) -> Result<String> {
+        let headers = self.headers(client, http::Request::get(url).body(vec![])?).await?;
+        let uid = headers.get("X-Kubernetes-PF-FlowSchema-UID");
+        Ok(uid.context("the answer names no FlowSchema")?.to_str()?.to_owned())
+    }
+
+    /// What the API server warns of at a POST of `object` to `path`, without effect.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn warnings(&self, client: &Client, path: &str, object: &Value) -> Result<String> {
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let request = Request::new(path).create(&parameters, object.to_string().into_bytes())?;
+        let headers = self.headers(client, request).await?;
+        let warnings: Result<Vec<_>, _> = headers.get_all("Warning").iter().map(|text| text.to_str()).collect();
+        Ok(warnings?.join("; "))
+    }
+
+    async fn headers(&self, client: &Client, mut request: http::Request<Vec<u8>>) -> Result<http::HeaderMap> {
+        self.impersonate(request.headers_mut())?;
+        let answer = client.send(request.map(Body::from)).await?;
+        Ok(answer.headers().clone())
+    }
+
     async fn send(&self, client: &Client, mut request: http::Request<Vec<u8>>) -> Result<Value> {
-        let headers = request.headers_mut();
+        self.impersonate(request.headers_mut())?;
+        match client.request(request).await {
+            Ok(answer) => Ok(answer),
+            Err(kube::Error::Api(status)) => anyhow::bail!("{}", status.message),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn impersonate(&self, headers: &mut http::HeaderMap) -> Result<()> {
         headers.insert("Impersonate-User", self.user.parse()?);
         headers.append("Impersonate-Group", "system:authenticated".parse()?);
         for group in &self.groups {
@@ -163,10 +203,6 @@ impl Identity {
             let name = format!("Impersonate-Extra-{}", key.replace('/', "%2f"));
             headers.append(http::HeaderName::from_bytes(name.as_bytes())?, value.parse()?);
         }
-        match client.request(request).await {
-            Ok(answer) => Ok(answer),
-            Err(kube::Error::Api(status)) => anyhow::bail!("{}", status.message),
-            Err(error) => Err(error.into()),
-        }
+        Ok(())
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::{LimitRange, ResourceQuota, Secret};
+use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::json;
@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::declare::declare;
 use crate::stop::Stop;
 
+mod limits;
 mod namespace;
 mod rights;
 mod user;
@@ -114,8 +115,12 @@ impl Work<'_> {
                 Some(wanted) => self.create_network(wanted).await,
             }
         };
-        let (network, limits, rights, quota) =
-            tokio::join!(network, self.limits(), self.rights(project, roles), self.quota(project));
+        let (network, limits, rights, quota) = tokio::join!(
+            network,
+            self.limits(project, roles),
+            self.rights(project, roles),
+            self.quota(project)
+        );
         let network = at(NAMESPACE_READY, network)?;
         at(NAMESPACE_READY, limits)?;
         at(NAMESPACE_READY, rights)?;
@@ -130,16 +135,6 @@ impl Work<'_> {
             Err(kube::Error::Api(status)) if status.code == 409 => Ok(networks.get_opt(&wanted.name_any()).await?),
             made => Ok(Some(made?)),
         }
-    }
-
-    async fn limits(&self) -> Result<(), Stop> {
-        let namespace = self.tenant.name_any();
-        let quotas: Api<ResourceQuota> = Api::namespaced(self.context.kube.clone(), &namespace);
-        let ranges: Api<LimitRange> = Api::namespaced(self.context.kube.clone(), &namespace);
-        let (quota, range) = &self.plan.limits;
-        let (quota, range) = tokio::join!(declare(&quotas, quota), declare(&ranges, range));
-        quota?;
-        Ok(range?)
     }
 
     async fn quota(&self, project: &ProjectId) -> Result<(), Stop> {

@@ -19,6 +19,7 @@ use super::{marks, password};
 use crate::config::{Admission, Defaults};
 use crate::context::Identity;
 
+mod flow;
 mod planning;
 mod removal;
 mod rights;

@@ -13,6 +13,7 @@ mod adoption;
 mod api;
 mod attacks;
 mod exhaustion;
+mod fairness;
 mod isolation;
 mod login;
 mod nodes;
