@@ -20,6 +20,7 @@ mod nodes;
 mod outages;
 mod pods;
 mod probes;
+mod processes;
 mod rights;
 mod runtimes;
 mod services;
