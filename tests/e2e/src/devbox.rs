@@ -3,7 +3,9 @@
 use std::{path::PathBuf, process::Stdio};
 
 use anyhow::{Context, Result, bail, ensure};
-use kube::{Client, Config, config::KubeConfigOptions, config::Kubeconfig};
+use kube::client::Body;
+use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use stackube_openstack::{Cloud, CloudConfig, Credentials, DomainRef, ProjectRef, UserRef};
 use tokio::process::Command;
 
@@ -67,6 +69,34 @@ impl Devbox {
     /// What kubectl printed on standard error.
     pub async fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<String> {
         run(&mut self.kubectl_command(arguments), stdin).await
+    }
+
+    /// Runs `kubectl` as the bearer of a token, with nothing else to show; standard output on success.
+    ///
+    /// # Errors
+    /// What kubectl printed on standard error.
+    pub async fn kubectl_with(&self, token: &str, arguments: &[&str]) -> Result<String> {
+        let text = std::fs::read_to_string(self.state.join("kubeconfig"))?;
+        let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
+        config["users"][0]["user"] = serde_json::json!({ "token": token });
+        let file = tempfile::NamedTempFile::new()?;
+        std::fs::write(file.path(), config.to_string())?;
+        let mut command = self.kubectl_command(arguments);
+        run(command.env("KUBECONFIG", file.path()), "").await
+    }
+
+    /// HTTP status of a GET by somebody who shows only this header `Authorization`.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn get_with(&self, path: &str, authorization: &str) -> Result<u16> {
+        let kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig"))?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        config.auth_info = AuthInfo::default();
+        config.headers = vec![(http::header::AUTHORIZATION, authorization.parse()?)];
+        let request = http::Request::get(path).body(Body::empty())?;
+        let answer = Client::try_from(config)?.send(request).await?;
+        Ok(answer.status().as_u16())
     }
 
     /// `kubectl` that is not started yet.

@@ -13,6 +13,7 @@ pub mod cloud;
 pub mod devbox;
 pub mod guide;
 pub mod identity;
+pub mod keystone;
 pub mod pods;
 pub mod tenant;
 pub mod wait;

@@ -26,6 +26,7 @@ mod runtimes;
 mod services;
 mod sweep;
 mod tenants;
+mod tokens;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
