@@ -17,6 +17,7 @@ use stackube_e2e::{
 
 use crate::shared;
 
+mod defaults;
 mod subresources;
 mod tables;
 

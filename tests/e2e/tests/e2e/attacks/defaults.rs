@@ -1,0 +1,47 @@
+//! What is left out becomes what is safe, and what has no effect says so.
+
+use kube::ResourceExt;
+use serde_json::json;
+use stackube_e2e::{
+    devbox::Devbox,
+    identity::Identity,
+    tenant::{self, with_tenant},
+};
+
+use crate::shared;
+
+#[tokio::test]
+async fn what_is_left_out_is_filled_in_for_the_tenant() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "defaults", "runtimeClassName: gvisor", async |tenant| {
+        let name = tenant.name_any();
+        let who = Identity::in_project(&devbox, &tenant::project_of(&tenant), "stackube-admin").await;
+        let base = format!("/api/v1/namespaces/{name}");
+        let pod = |annotations| {
+            json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "annotations": annotations},
+                "spec": {"containers": [{"name": "c", "image": "busybox"}]}})
+        };
+        let pods = format!("{base}/pods");
+        let made = who.try_create(&devbox.kube, &pods, &pod(json!({}))).await.unwrap();
+        assert_eq!(made["spec"]["runtimeClassName"], "gvisor");
+        let limits = &made["spec"]["containers"][0]["resources"]["limits"];
+        for resource in ["cpu", "memory", "ephemeral-storage"] {
+            assert!(limits[resource].is_string(), "{limits}");
+        }
+
+        let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
+            "spec": {"type": "LoadBalancer", "ports": [{"port": 80}]}});
+        let services = format!("{base}/services");
+        let made = who.try_create(&devbox.kube, &services, &service).await.unwrap();
+        assert_eq!(made["spec"]["allocateLoadBalancerNodePorts"], false);
+        assert_eq!(made["spec"]["ports"][0].get("nodePort"), None);
+
+        let none = who.warnings(&devbox.kube, &pods, &pod(json!({}))).await.unwrap();
+        assert_eq!(none, "");
+        let limited = pod(json!({"kubernetes.io/egress-bandwidth": "1M"}));
+        let warnings = who.warnings(&devbox.kube, &pods, &limited).await.unwrap();
+        assert!(warnings.contains("bandwidth have no effect"), "{warnings}");
+    })
+    .await;
+}
