@@ -8,6 +8,7 @@ use crate::id::ProjectId;
 use crate::retry::RetryPolicy;
 use crate::transport::Settings;
 
+mod auth_type;
 mod auth_url;
 mod clouds_yaml;
 mod credentials;

@@ -70,7 +70,7 @@ pub enum Error {
         message: String,
     },
     /// 401 to the request for a token, with a receipt: what was shown is right but not enough.
-    #[error("{} wants more than one proof of this user ({call}): Stackube does not support multi-factor logins; use an application credential", call.service)]
+    #[error("{} wants more than one proof of this user ({call}): Stackube does not support multi-factor logins; make an application credential in Horizon and use that", call.service)]
     MoreProofWanted {
         /// The request.
         call: Box<Call>,

@@ -155,6 +155,15 @@ async fn says_what_is_wrong_and_never_a_secret() {
             &[("OS_AUTH_TYPE", "v3oidcdeviceauthz")][..],
             "\"v3oidcdeviceauthz\" is not supported",
         ),
+        (
+            &[("OS_AUTH_TYPE", "v3token"), ("OS_TOKEN", "wrong-Pa55word")][..],
+            "cannot be renewed",
+        ),
+        (
+            &[("OS_PASSWORD", ""), ("OS_TOKEN", "wrong-Pa55word")][..],
+            "make an application credential",
+        ),
+        (&[("OS_PASSCODE", "123456")][..], "MFA"),
         (&[("OS_AUTH_URL", "http://127.0.0.1:1/v3")][..], "cannot be reached"),
         (&[("OS_CLOUD", "mine")][..], "clouds.yaml: not found"),
         (&[info][..], "client.authentication.k8s.io/v1beta1"),
@@ -184,7 +193,7 @@ async fn a_login_with_more_than_one_proof_is_refused_with_a_way_out() {
     Mock::given(method("POST")).respond_with(receipt).mount(&keystone).await;
     let login = Login::with(keystone).await;
     let (good, _, error) = login.run(&["credential"], &[]).await;
-    assert!(!good && error.contains("use an application credential"), "{error}");
+    assert!(!good && error.contains("make an application credential"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use openstack_sdk_core::config::{Auth, CloudConfig as SdkCloud, ConfigFile};
 
+use super::auth_type::{Proof, proof};
 use super::{ApplicationCredentialRef, AuthUrl, CloudConfig, ConfigError, Credentials, DomainRef, ProjectRef, UserRef};
 
 impl CloudConfig {
@@ -104,14 +105,9 @@ pub(super) fn from_sdk(cloud: SdkCloud) -> Result<CloudConfig, ConfigError> {
 }
 
 fn credentials(auth_type: Option<&str>, auth: Auth) -> Result<Credentials, ConfigError> {
-    match auth_type {
-        Some("v3applicationcredential") => application_credential(auth),
-        None if auth.application_credential_secret.is_some() => application_credential(auth),
-        None | Some("password" | "v3password") => password(auth),
-        Some(other) => Err(ConfigError::setting(
-            "auth_type",
-            format!("{other:?} is not supported: use password or v3applicationcredential"),
-        )),
+    match proof(auth_type, &auth)? {
+        Proof::ApplicationCredential => application_credential(auth),
+        Proof::Password => password(auth),
     }
 }
 

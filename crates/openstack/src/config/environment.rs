@@ -99,6 +99,8 @@ impl<'a> Environment<'a> {
             user_domain_id: get("OS_USER_DOMAIN_ID"),
             user_domain_name: get("OS_USER_DOMAIN_NAME").or_else(default_domain),
             password: get("OS_PASSWORD").map(Into::into),
+            token: get("OS_TOKEN").map(Into::into),
+            passcode: get("OS_PASSCODE").map(Into::into),
             project_id: get("OS_PROJECT_ID").or_else(|| get("OS_TENANT_ID")),
             project_name: get("OS_PROJECT_NAME").or_else(|| get("OS_TENANT_NAME")),
             project_domain_id: get("OS_PROJECT_DOMAIN_ID"),
