@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Router;
-use axum::body::Bytes;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::body::Body;
+use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures::StreamExt;
 use secrecy::ExposeSecret;
 use stackube_openstack::TokenVerifier;
 
@@ -23,8 +24,10 @@ mod listen;
 
 pub use listen::serve;
 
-/// The largest TokenReview that is read, in bytes. The API server takes no header beyond 1 MiB; no token of ours is near.
+/// The largest TokenReview that is kept in memory, in bytes. No token of ours is near.
 const MAX_BODY: usize = 64 << 10;
+/// The largest that is read to its end at all. The API server takes no header beyond 1 MiB.
+const MAX_READ: usize = 4 << 20;
 
 /// Answers TokenReviews. Clones share everything.
 #[derive(Clone)]
@@ -61,7 +64,6 @@ impl Service {
     pub fn webhook(&self) -> Router {
         Router::new()
             .route("/authenticate", post(authenticate))
-            .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(self.clone())
     }
 
@@ -109,8 +111,36 @@ fn no_answer(error: &NoAnswer) -> (Answer, Outcome) {
     (Answer::not_now(error.to_string()), outcome)
 }
 
-async fn authenticate(State(service): State<Service>, body: Bytes) -> Response {
+/// A body of up to [`MAX_BODY`]; `None` for a larger one, of which nothing is kept. It is read to its end all the same: when the
+/// connection ends in the middle, the API server tries again, several times.
+async fn read(body: Body) -> Result<Option<Vec<u8>>, StatusCode> {
+    let (mut kept, mut total) = (vec![], 0);
+    let mut parts = body.into_data_stream();
+    while let Some(part) = parts.next().await {
+        let part = part.map_err(|_| StatusCode::BAD_REQUEST)?;
+        total += part.len();
+        match total {
+            0..=MAX_BODY => kept.extend_from_slice(&part),
+            _ if total <= MAX_READ => kept = vec![],
+            _ => return Err(StatusCode::PAYLOAD_TOO_LARGE),
+        }
+    }
+    Ok((total <= MAX_BODY).then_some(kept))
+}
+
+async fn authenticate(State(service): State<Service>, body: Body) -> Response {
     let started = Instant::now();
+    let body = match read(body).await {
+        Ok(Some(body)) => body,
+        Ok(None) => {
+            service.0.metrics.reviewed(Outcome::Foreign, started.elapsed());
+            return axum::Json(Answer::no()).into_response();
+        }
+        Err(status) => {
+            service.0.metrics.reviewed(Outcome::Malformed, started.elapsed());
+            return status.into_response();
+        }
+    };
     let (response, outcome) = match Question::token(&body) {
         Ok(token) => {
             let (answer, outcome) = service.review(token.expose_secret()).await;

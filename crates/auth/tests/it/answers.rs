@@ -36,6 +36,8 @@ async fn what_is_not_keystones_is_never_shown_to_it() {
         "abcdef.0123456789abcdef",
         &jwt,
         &"x".repeat(40_000),
+        &format!("{}{}", token(1), "b".repeat(64 << 10)),
+        &"x".repeat(1 << 20),
         "gAAAAA",
         "gAAAAA\r\n",
     ] {
@@ -85,7 +87,7 @@ async fn what_is_no_review_of_version_1_is_refused() {
         (old.to_string(), 400),
         ("{".to_owned(), 400),
         (String::new(), 400),
-        ("x".repeat(100 << 10), 413),
+        ("x".repeat((4 << 20) + 1), 413),
     ] {
         assert_eq!(webhook.post(body).await.0, expected);
     }
