@@ -11,7 +11,7 @@ cargo fuzz --version >/dev/null 2>&1 || cargo install cargo-fuzz --locked
 # What is found beside the checked-in corpus goes elsewhere.
 found=$(mktemp -d)
 trap 'rm -r "$found"' EXIT
-for target in dns:dns_message cni:cni_stdin packet:packet; do
+for target in dns:dns_message cni:cni_stdin auth:token_review clouds:clouds_yaml packet:packet; do
   name=${target#*:}
   mkdir "$found/$name"
   echo "== $name"
