@@ -18,8 +18,8 @@ pub struct Keystone {
     http: reqwest::Client,
     url: AuthUrl,
     token: String,
-    /// Paths of what was made, to be removed again.
-    made: Mutex<Vec<String>>,
+    /// Paths of what was made and whose token made it, to be removed again.
+    made: Mutex<Vec<(String, String)>>,
 }
 
 /// Gives `body` a Keystone, and removes afterwards what was made in it, also when `body` panics.
@@ -81,7 +81,7 @@ impl Keystone {
             .json()
             .await?;
         let id = answer[key]["id"].as_str().context("the answer has no ID")?;
-        self.made().push(format!("{path}/{id}"));
+        self.made().push((format!("{path}/{id}"), token.to_owned()));
         Ok(answer[key].take())
     }
 
@@ -90,7 +90,7 @@ impl Keystone {
     /// # Errors
     /// Why Keystone refuses.
     pub async fn remove(&self, path: &str) -> Result<()> {
-        self.made().retain(|made| made != path);
+        self.made().retain(|(made, _)| made != path);
         self.call(Method::DELETE, path, Some(&self.token), None).await.map(drop)
     }
 
@@ -145,20 +145,20 @@ impl Keystone {
         Ok(())
     }
 
-    fn made(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+    fn made(&self) -> std::sync::MutexGuard<'_, Vec<(String, String)>> {
         self.made.lock().expect("no test panics while it holds this")
     }
 
     async fn remove_all(&self) -> Result<()> {
         let made = std::mem::take(&mut *self.made());
         let mut failed = vec![];
-        for path in made.iter().rev() {
+        for (path, token) in made.iter().rev() {
             if path.starts_with("domains/") {
                 let disabled = json!({"domain": {"enabled": false}});
-                let answer = self.call(Method::PATCH, path, Some(&self.token), Some(&disabled)).await;
+                let answer = self.call(Method::PATCH, path, Some(token), Some(&disabled)).await;
                 failed.extend(answer.err());
             }
-            let answer = self.call(Method::DELETE, path, Some(&self.token), None).await;
+            let answer = self.call(Method::DELETE, path, Some(token), None).await;
             // Whatever belonged to something that is gone already is gone with it.
             failed.extend(answer.err().filter(|error| !error.to_string().contains("404")));
         }

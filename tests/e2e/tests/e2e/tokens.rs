@@ -229,7 +229,7 @@ async fn tokens_end_within_the_bound() {
                 whoami(&devbox, token).await.unwrap();
             }
             // A token lives no longer than the application credential that it was issued for.
-            let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(20);
+            let end = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(30);
             let end = json!({"expires_at": end.strftime("%Y-%m-%dT%H:%M:%S.000000").to_string()});
             let short = owner.credential(keystone, "short", &["stackube-admin"], end).await;
             let expired = keystone.issue(&by_credential(&short), None).await.unwrap();
