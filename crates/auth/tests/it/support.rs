@@ -78,6 +78,21 @@ impl Respond for Keystone {
     }
 }
 
+/// A Keystone that knows `tokens` and nothing else.
+pub(crate) async fn keystone(tokens: &Tokens, refusing_takes: Duration) -> MockServer {
+    let server = MockServer::start().await;
+    let keystone = Keystone {
+        tokens: tokens.clone(),
+        refusing_takes,
+    };
+    Mock::given(method("GET"))
+        .and(path("/v3/auth/tokens"))
+        .respond_with(keystone)
+        .mount(&server)
+        .await;
+    server
+}
+
 pub(crate) fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -143,16 +158,8 @@ impl Drop for Webhook {
 
 impl Webhook {
     pub(crate) async fn start(limits: Limits, refusing_takes: Duration) -> Self {
-        let keystone = MockServer::start().await;
         let tokens = Tokens::default();
-        Mock::given(method("GET"))
-            .and(path("/v3/auth/tokens"))
-            .respond_with(Keystone {
-                tokens: tokens.clone(),
-                refusing_takes,
-            })
-            .mount(&keystone)
-            .await;
+        let keystone = keystone(&tokens, refusing_takes).await;
         let config = VerifierConfig {
             auth_url: AuthUrl::parse(&keystone.uri()).unwrap(),
             ca_file: None,
