@@ -17,7 +17,7 @@ mod secret;
 pub mod tenant;
 
 pub use network::{Network, NetworkSpec, NetworkState, NetworkStatus};
-pub use port::{Port, PortSpec, PortStatus};
+pub use port::{Port, PortHolder, PortSpec, PortStatus};
 pub use secret::PlainPassword;
 pub use tenant::{
     Member, MemberRole, NetworkQuota, OpenStackAccess, PodSecurity, SecretReference, Tenant, TenantNetwork,

@@ -6,7 +6,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
 use stackube_api::names::{CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, NODE_FINALIZER};
-use stackube_api::{Port, PortSpec};
+use stackube_api::{Port, PortHolder, PortSpec};
 
 use crate::port::NetworkKey;
 
@@ -59,6 +59,7 @@ pub(super) fn port(pod: &Pod, node: &str, network: NetworkKey) -> Option<Port> {
         ..ObjectMeta::default()
     };
     let spec = PortSpec {
+        holder: PortHolder::Pod,
         pod_name: name,
         pod_uid: uid,
         node_name: node.to_owned(),
