@@ -19,7 +19,7 @@ pub use error::Error;
 pub use flows::{FlowRecord, Swept};
 pub use identities::{Identities, Identity};
 pub use model::{Backend, Protocol, Service, ServiceKey};
-pub use network::is_synced;
+pub use network::{is_synced, service_ranges};
 pub use programs::{Mode, Programs};
 pub use services::Services;
 pub use settings::{Limits, LinkSettings};

@@ -2,11 +2,12 @@
 
 use std::path::Path;
 
+use ipnet::Ipv4Net;
 use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::abi::{self, NetworkKey};
-use crate::table::Table;
+use crate::table::{Ranges, Table};
 
 impl NetworkKey {
     /// The network whose Network object is in `namespace`. Computed, not allocated, so that all daemons of a node agree without talking.
@@ -30,6 +31,14 @@ impl std::fmt::Debug for NetworkKey {
 pub fn is_synced(root: &Path, network: NetworkKey) -> Result<bool, Error> {
     let networks: Table<NetworkKey, abi::Network> = Table::open(root, "networks")?;
     Ok(networks.get(&network)?.is_some_and(|network| network.synced != 0))
+}
+
+/// The ranges of services, as stackube-proxy has written them; none before it has.
+///
+/// # Errors
+/// The maps are not pinned at `root`, or the kernel refuses.
+pub fn service_ranges(root: &Path) -> Result<Vec<Ipv4Net>, Error> {
+    Ranges::open(root, "service_cidrs")?.list()
 }
 
 #[cfg(test)]

@@ -125,6 +125,17 @@ impl Ranges {
         }
     }
 
+    /// Everything in the map.
+    pub(crate) fn list(&self) -> Result<Vec<Ipv4Net>, Error> {
+        let keys: Result<Vec<_>, _> = lock(&self.map).keys().collect();
+        let keys = keys.map_err(|source| refused(self.name, "list", source))?;
+        let ranges = keys.into_iter().filter_map(|key| {
+            let length = u8::try_from(key.prefix_len()).ok()?;
+            Ipv4Net::new(address(key.data()), length).ok()
+        });
+        Ok(ranges.collect())
+    }
+
     /// Makes the map hold exactly `ranges`: adds first, so that no address of both the old and the new list is missing in between.
     pub(crate) fn replace(&self, ranges: &[Ipv4Net]) -> Result<(), Error> {
         let wanted: Vec<(u32, u32)> = ranges

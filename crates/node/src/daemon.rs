@@ -22,6 +22,7 @@ use crate::metrics::Metrics;
 use crate::nodelink::NodeLink;
 use crate::nodelink::keep::Changes;
 use crate::ovsdb::Ovsdb;
+use crate::ownport::{self, OwnPort};
 use crate::ports::kubernetes::{self, KubernetesWriter};
 use crate::ports::{PortWatch, PortWriter};
 use crate::report::chain;
@@ -53,6 +54,7 @@ pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> any
         ovsdb: ovsdb.clone(),
         links: HostLinks::open()?,
         link: NodeLink::open()?,
+        own: OwnPort::open()?,
         datapath: datapath.clone(),
     };
     let settings = config.settings();
@@ -130,7 +132,8 @@ impl Guards {
     }
 }
 
-/// Firewall first, then the link, then the socket, then the clean-up, and at last the files that make the runtime call.
+/// Firewall first, then the link, then the socket, then the clean-up, and at last the node's own port and the files that
+/// make the runtime call.
 async fn start(
     config: &Config,
     guards: &Guards,
@@ -145,7 +148,8 @@ async fn start(
         ..
     } = guards;
     protect().await;
-    tasks.spawn(firewall::keep(metrics.clone(), api_servers, stop.clone()));
+    let (publish_own, own) = watch::channel(None);
+    tasks.spawn(firewall::keep(metrics.clone(), api_servers, own, stop.clone()));
     let changes = Changes::subscribe();
     while let Err(error) = engine.ensure_link().await {
         warn!(error = %error.report(), "cannot set up the node's link to its pods yet");
@@ -178,6 +182,12 @@ async fn start(
         warn!(error = %error.report(), "cannot attach the programs to pods that have none yet");
         tokio::time::sleep(RETRY).await;
     }
+    tasks.spawn(ownport::keep::run(
+        engine.clone(),
+        publish_own,
+        metrics.clone(),
+        stop.clone(),
+    ));
     install::plugin(&plugin_source(config)?, &config.cni_bin_dir)?;
     install::configuration(&config.cni_conf_dir, &config.socket)?;
     Ok(())
@@ -186,7 +196,7 @@ async fn start(
 /// No pod is plugged in before the firewall stands.
 async fn protect() {
     loop {
-        match tokio::task::spawn_blocking(|| firewall::ensure(None)).await {
+        match tokio::task::spawn_blocking(|| firewall::ensure(&firewall::Facts::default())).await {
             Ok(Ok(_)) => return,
             Ok(Err(error)) => warn!(error = %chain(&error), "cannot set up the firewall yet"),
             Err(error) => warn!(%error, "cannot set up the firewall yet"),

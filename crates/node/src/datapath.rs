@@ -184,6 +184,18 @@ impl Datapath {
             .await
     }
 
+    /// The ranges of services, as stackube-proxy has written them.
+    ///
+    /// # Errors
+    /// [`DatapathError`]
+    pub async fn service_ranges(&self) -> Result<BTreeSet<Ipv4Net>, DatapathError> {
+        self.run(|datapath| {
+            let ranges = stackube_datapath::service_ranges(&datapath.root)?;
+            Ok(ranges.into_iter().collect())
+        })
+        .await
+    }
+
     /// Sets what pods may not reach, and what of that they may after all.
     ///
     /// # Errors

@@ -14,6 +14,9 @@
 //! node's DNS server and their answers; connections of pods to the API servers, which leave a node with its own address;
 //! and answers to all of that. The programs at the link's ends see to the same from the pods' side.
 //!
+//! By the node's own port ([`crate::ownport`]) the node begins what it likes, but for what kubelet's mark would send
+//! elsewhere, and nobody begins anything with the node; neither there nor, by the port's address, anywhere else.
+//!
 //! The table is written by netlink, so that the image needs neither `nft` nor its libraries, and watched: whoever
 //! flushes the ruleset gets it back within a second. It stays when the daemon goes, as the pods do.
 
@@ -23,7 +26,8 @@ mod ruleset;
 mod socket;
 
 use std::collections::BTreeSet;
-use std::net::SocketAddrV4;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
@@ -33,10 +37,11 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::ruleset::{TABLE, wanted};
+use self::ruleset::{Known, TABLE, wanted};
 use self::socket::NftSocket;
 use crate::api_servers::ApiServers;
 use crate::metrics::Metrics;
+use crate::ownport::keep::Addresses;
 use crate::report::chain;
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h: every change of a ruleset.
@@ -77,22 +82,37 @@ pub enum FirewallError {
 pub enum Outcome {
     /// The table was as it should be.
     Same,
-    /// It was as it should have been before the API servers' addresses changed.
+    /// It was as it should have been before the addresses changed of API servers or of the node's own port.
     Updated,
     /// It was missing or changed.
     Restored,
 }
 
-/// Puts the table there, if it is not there as it should be. As long as the API servers' addresses are not known, those
-/// that the table has stay.
+/// What the table depends on. `None` is what nobody knows (yet): what the table has of it stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Where the API servers are.
+    pub api_servers: Option<BTreeSet<SocketAddrV4>>,
+    /// The addresses of the node's own port.
+    pub own: Option<BTreeSet<Ipv4Addr>>,
+}
+
+/// Held while the table is read and written, so that nobody writes what another has just changed.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Puts the table there, if it is not there as it should be.
 ///
 /// # Errors
 /// [`FirewallError`]; the table is as it was then.
-pub fn ensure(api_servers: Option<&BTreeSet<SocketAddrV4>>) -> Result<Outcome, FirewallError> {
+pub fn ensure(facts: &Facts) -> Result<Outcome, FirewallError> {
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let socket = NftSocket::open()?;
     let found = socket.read(TABLE)?;
-    let known = found.as_ref().map(ruleset::api_servers).unwrap_or_default();
-    let wanted = wanted(api_servers.unwrap_or(&known));
+    let known = found.as_ref().map(ruleset::known).unwrap_or_default();
+    let wanted = wanted(&Known {
+        api_servers: facts.api_servers.clone().unwrap_or_else(|| known.api_servers.clone()),
+        own: facts.own.clone().unwrap_or_else(|| known.own.clone()),
+    });
     if found == Some(wanted.as_found()) {
         return Ok(Outcome::Same);
     }
@@ -105,7 +125,12 @@ pub fn ensure(api_servers: Option<&BTreeSet<SocketAddrV4>>) -> Result<Outcome, F
 }
 
 /// Keeps the table there until `stop`.
-pub async fn keep(metrics: Metrics, mut api_servers: watch::Receiver<ApiServers>, stop: CancellationToken) {
+pub async fn keep(
+    metrics: Metrics,
+    mut api_servers: watch::Receiver<ApiServers>,
+    mut own: watch::Receiver<Addresses>,
+    stop: CancellationToken,
+) {
     let mut announcements = subscribe();
     loop {
         let look = async {
@@ -126,11 +151,17 @@ pub async fn keep(metrics: Metrics, mut api_servers: watch::Receiver<ApiServers>
             () = stop.cancelled() => return,
             () = look => {}
             Ok(()) = api_servers.changed() => {}
+            Ok(()) = own.changed() => {}
         }
-        let servers = api_servers.borrow_and_update().clone();
-        match tokio::task::spawn_blocking(move || ensure(servers.as_ref())).await {
+        let facts = Facts {
+            api_servers: api_servers.borrow_and_update().clone(),
+            own: own.borrow_and_update().clone(),
+        };
+        match tokio::task::spawn_blocking(move || ensure(&facts)).await {
             Ok(Ok(Outcome::Same)) | Err(_) => {}
-            Ok(Ok(Outcome::Updated)) => info!("the firewall lets pods reach the API servers where they are now"),
+            Ok(Ok(Outcome::Updated)) => {
+                info!("the firewall follows the addresses of API servers and of the node's own port");
+            }
             Ok(Ok(Outcome::Restored)) => {
                 metrics.firewall_restored();
                 warn!("somebody had removed or changed Stackube's nftables table: it is back");

@@ -19,6 +19,7 @@ pub mod link;
 pub mod metrics;
 pub mod nodelink;
 pub mod ovsdb;
+pub mod ownport;
 pub mod plugin;
 pub mod ports;
 pub mod protocol;

@@ -2,7 +2,7 @@
 
 mod host;
 mod name;
-mod offload;
+pub(crate) mod offload;
 mod pod;
 
 use std::net::Ipv4Addr;

@@ -80,6 +80,7 @@ pub struct Metrics {
     link_restored: Counter,
     kubelet_marked: Gauge,
     flows: Gauge,
+    own_port: Gauge,
 }
 
 /// See [`Metrics::add_in_progress`].
@@ -99,7 +100,7 @@ impl Default for Metrics {
         let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
         let (calls, sandboxes, adds) = (Family::default(), Gauge::default(), Gauge::default());
         let (firewall_restored, link_restored) = (Counter::default(), Counter::default());
-        let (kubelet_marked, flows) = (Gauge::default(), Gauge::default());
+        let (kubelet_marked, flows, own_port) = (Gauge::default(), Gauge::default(), Gauge::default());
         let mut registry = Registry::with_prefix("kubestack");
         registry.register_with_unit(
             "add_phase_duration",
@@ -136,6 +137,11 @@ impl Default for Metrics {
             kubelet_marked.clone(),
         );
         registry.register("flows", "Flows of pods that the programs remember", flows.clone());
+        registry.register(
+            "own_port",
+            "1 when the node's own port on the system network is plugged in",
+            own_port.clone(),
+        );
         Self {
             registry: Arc::new(registry),
             phases,
@@ -147,6 +153,7 @@ impl Default for Metrics {
             link_restored,
             kubelet_marked,
             flows,
+            own_port,
         }
     }
 }
@@ -186,6 +193,11 @@ impl Metrics {
     /// Sets whether kubelet's sockets are marked.
     pub fn kubelet_marked(&self, marked: bool) {
         self.kubelet_marked.set(i64::from(marked));
+    }
+
+    /// Sets whether the node's own port is plugged in.
+    pub fn own_port(&self, plugged_in: bool) {
+        self.own_port.set(i64::from(plugged_in));
     }
 
     /// Sets the number of flows.

@@ -8,10 +8,10 @@
 //!
 //! Neither end speaks ARP: every frame carries the MAC address of the near end, and the programs write the real one.
 
-mod devices;
+pub(crate) mod devices;
 pub mod keep;
-mod routes;
-mod rules;
+pub(crate) mod routes;
+pub(crate) mod rules;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;

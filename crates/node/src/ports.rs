@@ -2,16 +2,18 @@
 
 mod assignment;
 pub mod kubernetes;
+mod own;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
-use stackube_api::Port;
+use stackube_api::{Port, PortHolder};
 use thiserror::Error;
 use tokio::sync::watch;
 
 pub use assignment::{Assignment, Unusable, assignment};
+pub use own::{Own, own};
 
 /// Namespace and name (the pod's UID) of a Port.
 pub type PortKey = (String, String);
@@ -48,11 +50,13 @@ pub trait PortWriter: Send + Sync + 'static {
 /// An address that cannot be used on this node now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
+    /// Whose Port it is.
+    pub holder: PortHolder,
     /// Namespace of the Port.
     pub namespace: String,
-    /// Name of the Port: the pod's UID.
+    /// Name of the Port: the UID of the pod or Node.
     pub pod_uid: String,
-    /// Name of the pod.
+    /// Name of the pod or Node.
     pub pod_name: String,
     /// The address in the Port's status.
     pub address: std::net::Ipv4Addr,

@@ -20,6 +20,7 @@ use tracing::{info, warn};
 
 use super::Datapath;
 use crate::link::LinkError;
+use crate::ownport;
 use crate::report::chain;
 
 /// How often nodes' addresses are compared.
@@ -128,7 +129,7 @@ fn addresses(node: &Node) -> Vec<Ipv4Addr> {
     addresses.filter_map(|address| address.address.parse().ok()).collect()
 }
 
-/// Every address of this host, those of bridges and tunnels among them.
+/// Every address of this host but that of the node's own port; those of bridges and tunnels are among them.
 async fn own() -> Result<Vec<Ipv4Net>, LinkError> {
     let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
     let task = tokio::spawn(connection);
@@ -145,8 +146,12 @@ async fn list(handle: &Handle) -> Result<Vec<Ipv4Net>, LinkError> {
         .try_collect()
         .await
         .map_err(LinkError::netlink("list addresses of", "this host"))?;
+    // But for the node's own port: its neighbours on the system network have to answer it. The firewall keeps them, and
+    // everybody else, from beginning anything there.
+    let of_own_port = AddressAttribute::Label(ownport::DEVICE.to_owned());
     let local = messages
         .iter()
+        .filter(|message| !message.attributes.contains(&of_own_port))
         .flat_map(|message| &message.attributes)
         .filter_map(|attribute| match attribute {
             AddressAttribute::Local(IpAddr::V4(address)) => Some(Ipv4Net::from(*address)),

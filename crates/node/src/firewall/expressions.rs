@@ -26,6 +26,8 @@ const SOURCE: u32 = 12;
 const DESTINATION: u32 = 16;
 const SOURCE_PORT: u32 = 0;
 const DESTINATION_PORT: u32 = 2;
+/// `NFT_META_MARK` of `enum nft_meta_keys`.
+const META_MARK: u32 = 3;
 /// `NFT_CT_STATE` of `enum nft_ct_keys`.
 const CT_STATE: u32 = 0;
 /// `NF_CT_STATE_BIT` of `IP_CT_ESTABLISHED` and `IP_CT_RELATED` (linux/netfilter/nf_conntrack_common.h).
@@ -41,6 +43,12 @@ pub(super) fn expressions(rule: &Rule) -> Vec<Expression> {
         Verdict::Accept => vec![code(NF_ACCEPT)],
         Verdict::Untracked => vec![plain("notrack")],
         Verdict::Masquerade => vec![plain("masq")],
+        Verdict::Unmarked => vec![
+            // NFTA_IMMEDIATE_DREG, _DATA
+            raw("immediate", [(1, number(REGISTER_1)), (2 | NESTED, data(vec![0; 4]))]),
+            // NFTA_META_KEY, _SREG
+            raw("meta", [(2, number(META_MARK)), (3, number(REGISTER_1))]),
+        ],
     });
     list
 }
@@ -142,13 +150,6 @@ fn payload(base: u32, offset: u32, length: u32) -> Expression {
 
 /// NFTA_BITWISE_SREG, _DREG, _LEN, _MASK, _XOR: keeps the bits of the mask.
 fn mask(bits: &[u8]) -> Expression {
-    // NFTA_DATA_VALUE
-    let data = |bytes: Vec<u8>| {
-        let value = DefaultNla::new(1, bytes);
-        let mut buffer = vec![0; netlink_packet_core::Emitable::buffer_len(&value)];
-        netlink_packet_core::Emitable::emit(&value, &mut buffer);
-        buffer
-    };
     let length = u32::try_from(bits.len()).unwrap_or(0);
     raw(
         "bitwise",
@@ -160,6 +161,14 @@ fn mask(bits: &[u8]) -> Expression {
             (5 | NESTED, data(vec![0; bits.len()])),
         ],
     )
+}
+
+/// A value as an attribute inside of another: NFTA_DATA_VALUE.
+fn data(bytes: Vec<u8>) -> Vec<u8> {
+    let value = DefaultNla::new(1, bytes);
+    let mut buffer = vec![0; netlink_packet_core::Emitable::buffer_len(&value)];
+    netlink_packet_core::Emitable::emit(&value, &mut buffer);
+    buffer
 }
 
 /// `NLA_F_NESTED` of linux/netlink.h.

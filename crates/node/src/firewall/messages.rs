@@ -161,12 +161,15 @@ fn read_comment(data: &[u8]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ruleset::wanted;
+    use super::super::ruleset::{Known, wanted};
     use super::*;
 
     #[test]
     fn what_is_written_is_read_back() {
-        let table = wanted(&["192.0.2.1:6443".parse().unwrap()].into());
+        let table = wanted(&Known {
+            api_servers: ["192.0.2.1:6443".parse().unwrap()].into(),
+            own: ["10.240.0.5".parse().unwrap()].into(),
+        });
         let mut read = Table {
             name: table.name.clone(),
             chains: vec![],

@@ -6,7 +6,7 @@ use std::net::SocketAddrV4;
 
 use ipnet::Ipv4Net;
 
-pub(super) use expected::{TABLE, api_servers, wanted};
+pub(super) use expected::{Known, TABLE, known, wanted};
 
 /// Place of a chain in a packet's way (netfilter hook).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,6 +81,8 @@ pub(super) enum Verdict {
     Untracked,
     /// It leaves with the host's address.
     Masquerade,
+    /// It loses its mark.
+    Unmarked,
 }
 
 /// A rule.

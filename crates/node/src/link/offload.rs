@@ -35,7 +35,7 @@ struct InterfaceRequest<'v> {
 ///
 /// Between two veth ends the kernel leaves checksums half done, which is fine until a packet meets something that does
 /// not take them from the kernel: the userspace datapath of Open vSwitch. `socket` is any socket of the namespace.
-pub(super) fn disable_tx_checksum(socket: BorrowedFd<'_>, device: &str) -> Result<()> {
+pub(crate) fn disable_tx_checksum(socket: BorrowedFd<'_>, device: &str) -> Result<()> {
     let mut name = [0; 16];
     let bytes = device.as_bytes();
     if bytes.is_empty() || bytes.len() >= name.len() {

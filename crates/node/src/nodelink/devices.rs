@@ -1,6 +1,6 @@
 //! The two devices.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use futures::TryStreamExt;
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
@@ -21,6 +21,8 @@ const FAR_MAC: [u8; 6] = [0x02, 0xa9, 0xfe, 0x4d, 0x01, 0x01];
 /// Loose reverse path check (`rp_filter`, Documentation/networking/ip-sysctl): the host may be set to a strict one, and
 /// with none a strict one in `all` would count.
 const RP_FILTER_LOOSE: i32 = 2;
+/// `arp_announce`: asks for others' addresses with the device's own, whatever a packet has (the same page).
+const ARP_ANNOUNCE_OWN: i32 = 2;
 
 /// One end of the link.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +42,17 @@ pub struct Ends {
     pub far: End,
 }
 
+/// What one of the host's own devices should look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// MAC address.
+    pub(crate) mac: [u8; 6],
+    /// In bytes.
+    pub(crate) mtu: u32,
+    /// Whether it speaks ARP; then in the name of its own address only.
+    pub(crate) arp: bool,
+}
+
 /// What a device looks like now.
 struct Found {
     index: u32,
@@ -50,10 +63,11 @@ struct Found {
     up: bool,
     arp: bool,
     rp_filter: i32,
+    arp_announce: i32,
 }
 
 /// Index of the device of that name.
-pub(super) async fn index(handle: &Handle, name: &str) -> Result<u32, LinkError> {
+pub(crate) async fn index(handle: &Handle, name: &str) -> Result<u32, LinkError> {
     let found = find(handle, name).await?;
     found
         .map(|found| found.index)
@@ -93,26 +107,43 @@ pub(super) async fn ensure(handle: &Handle, done: &mut Vec<&'static str>) -> Res
         add.map_err(LinkError::netlink("make the veth pair", NEAR))?;
         done.push("made the devices");
     }
-    let near = ensure_end(handle, NEAR, NEAR_MAC, done).await?;
-    let far = ensure_end(handle, FAR, FAR_MAC, done).await?;
-    ensure_address(handle, near.index, done).await?;
+    let shape = |mac| Shape {
+        mac,
+        mtu: MTU,
+        arp: false,
+    };
+    let near = ensure_end(handle, NEAR, &shape(NEAR_MAC), done).await?;
+    let far = ensure_end(handle, FAR, &shape(FAR_MAC), done).await?;
+    ensure_address(handle, NEAR, near.index, ADDRESS, done).await?;
     Ok(Ends { near, far })
 }
 
-async fn ensure_end(handle: &Handle, name: &str, mac: [u8; 6], done: &mut Vec<&'static str>) -> Result<End, LinkError> {
+/// Makes a device of the host's, which has to be there, as it should be, and sets it up.
+pub(crate) async fn ensure_end(
+    handle: &Handle,
+    name: &str,
+    shape: &Shape,
+    done: &mut Vec<&'static str>,
+) -> Result<End, LinkError> {
     let found = find(handle, name).await?;
     let found = found.ok_or_else(|| LinkError::Missing(name.to_owned()))?;
-    let as_wanted =
-        found.mac == mac && found.mtu == MTU && found.up && !found.arp && found.rp_filter == RP_FILTER_LOOSE;
+    let Shape { mac, mtu, arp } = *shape;
+    let as_wanted = found.mac == mac
+        && found.mtu == mtu
+        && found.up
+        && found.arp == arp
+        && found.rp_filter == RP_FILTER_LOOSE
+        && (!arp || found.arp_announce == ARP_ANNOUNCE_OWN);
     if !as_wanted {
         let mut configuration = InetDevConf::default();
         configuration.rp_filter = RP_FILTER_LOOSE;
-        let rp_filter = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]);
+        configuration.arp_announce = if arp { ARP_ANNOUNCE_OWN } else { 0 };
+        let configuration = AfSpecUnspec::Inet(vec![AfSpecInet::DevConfRequest(configuration)]);
         let change = LinkUnspec::new_with_index(found.index)
-            .mtu(MTU)
+            .mtu(mtu)
             .address(mac.to_vec())
-            .arp(false)
-            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![rp_filter]))
+            .arp(arp)
+            .append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![configuration]))
             .build();
         let set = handle.link().set(change).execute().await;
         set.map_err(LinkError::netlink("configure", name))?;
@@ -128,19 +159,26 @@ async fn ensure_end(handle: &Handle, name: &str, mac: [u8; 6], done: &mut Vec<&'
     })
 }
 
-async fn ensure_address(handle: &Handle, index: u32, done: &mut Vec<&'static str>) -> Result<(), LinkError> {
+/// Gives a device an address, without a route to its neighbours.
+pub(crate) async fn ensure_address(
+    handle: &Handle,
+    name: &str,
+    index: u32,
+    address: Ipv4Addr,
+    done: &mut Vec<&'static str>,
+) -> Result<(), LinkError> {
     let held = handle.address().get().set_link_index_filter(index).execute();
     let held: Vec<AddressMessage> = held
         .try_collect()
         .await
-        .map_err(LinkError::netlink("list addresses of", NEAR))?;
-    let address = IpAddr::V4(ADDRESS);
+        .map_err(LinkError::netlink("list addresses of", name))?;
+    let address = IpAddr::V4(address);
     let is_held = held
         .iter()
         .any(|m| m.header.index == index && m.attributes.contains(&AddressAttribute::Local(address)));
     if !is_held {
         let add = handle.address().add(index, address, 32).execute().await;
-        add.map_err(LinkError::netlink("give the link's address to", NEAR))?;
+        add.map_err(LinkError::netlink("give its address to", name))?;
         done.push("gave the address");
     }
     Ok(())
@@ -175,6 +213,7 @@ fn read(message: &LinkMessage) -> Found {
         up: flags.contains(LinkFlags::Up),
         arp: !flags.contains(LinkFlags::Noarp),
         rp_filter: 0,
+        arp_announce: 0,
     };
     for attribute in &message.attributes {
         match attribute {
@@ -183,7 +222,9 @@ fn read(message: &LinkMessage) -> Found {
             LinkAttribute::Mtu(mtu) => found.mtu = *mtu,
             LinkAttribute::LinkInfo(infos) => found.veth = infos.contains(&LinkInfo::Kind(InfoKind::Veth)),
             LinkAttribute::AfSpecUnspec(families) => {
-                found.rp_filter = families.iter().find_map(rp_filter).unwrap_or_default();
+                let configuration = families.iter().find_map(configuration).unwrap_or_default();
+                found.rp_filter = configuration.rp_filter;
+                found.arp_announce = configuration.arp_announce;
             }
             _ => {}
         }
@@ -191,12 +232,12 @@ fn read(message: &LinkMessage) -> Found {
     found
 }
 
-fn rp_filter(family: &AfSpecUnspec) -> Option<i32> {
+fn configuration(family: &AfSpecUnspec) -> Option<InetDevConf> {
     let AfSpecUnspec::Inet(attributes) = family else {
         return None;
     };
     attributes.iter().find_map(|attribute| match attribute {
-        AfSpecInet::DevConf(configuration) => Some(configuration.rp_filter),
+        AfSpecInet::DevConf(configuration) => Some(*configuration),
         _ => None,
     })
 }

@@ -11,7 +11,7 @@ use super::{ADDRESS, ALIASES, NEAR, TABLE};
 use crate::link::LinkError;
 
 /// Who made a route (`ip route` shows it as `proto 77`); 77 is not given out in linux/rtnetlink.h.
-const PROTOCOL: RouteProtocol = RouteProtocol::Other(77);
+pub(crate) const PROTOCOL: RouteProtocol = RouteProtocol::Other(77);
 /// The main table.
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 
@@ -36,14 +36,14 @@ pub(super) async fn ensure_aliases(handle: &Handle, near: u32, done: &mut Vec<&'
     {
         return Ok(());
     }
-    add(handle, route(MAIN, near, wanted.0, wanted.1)).await?;
+    add(handle, NEAR, route(MAIN, near, wanted.0, wanted.1)).await?;
     done.push("routed the aliases");
     Ok(())
 }
 
 /// The way to one pod.
 pub(super) async fn add_pod(handle: &Handle, near: u32, address: Ipv4Addr) -> Result<(), LinkError> {
-    add(handle, route(TABLE, near, address, 32)).await
+    add(handle, NEAR, route(TABLE, near, address, 32)).await
 }
 
 /// Makes the pods' table hold `wanted` and nothing else; the number of changes.
@@ -54,7 +54,7 @@ pub(super) async fn set_pods(handle: &Handle, near: u32, wanted: &BTreeSet<Ipv4A
         if is_over(&found, near) && length == 32 && wanted.contains(&address) {
             held.insert(address);
         } else {
-            remove(handle, found).await?;
+            remove(handle, NEAR, found).await?;
             changes += 1;
         }
     }
@@ -73,27 +73,30 @@ pub(super) async fn has_pod(handle: &Handle, near: u32, address: Ipv4Addr) -> Re
         .any(|found| is_over(found, near) && destination(found) == (address, 32)))
 }
 
-async fn add(handle: &Handle, route: RouteMessage) -> Result<(), LinkError> {
+/// Adds a route over `device`, or puts it in the place of another to the same range.
+pub(crate) async fn add(handle: &Handle, device: &str, route: RouteMessage) -> Result<(), LinkError> {
     let added = handle.route().add(route).replace().execute().await;
-    added.map_err(LinkError::netlink("route over", NEAR))
+    added.map_err(LinkError::netlink("route over", device))
 }
 
-async fn remove(handle: &Handle, route: RouteMessage) -> Result<(), LinkError> {
+/// Removes a route over `device`. That there is none is success.
+pub(crate) async fn remove(handle: &Handle, device: &str, route: RouteMessage) -> Result<(), LinkError> {
     let removed = handle.route().del(route).execute().await;
-    match removed.map_err(LinkError::netlink("remove a route over", NEAR)) {
+    match removed.map_err(LinkError::netlink("remove a route over", device)) {
         // It went with its device.
         Err(error) if !error.is_no_such() => Err(error),
         _ => Ok(()),
     }
 }
 
-async fn list(handle: &Handle, table: u32) -> Result<Vec<RouteMessage>, LinkError> {
+/// The routes of a table.
+pub(crate) async fn list(handle: &Handle, table: u32) -> Result<Vec<RouteMessage>, LinkError> {
     let routes = handle.route().get(RouteMessageBuilder::<Ipv4Addr>::new().build());
     let routes: Vec<RouteMessage> = routes
         .execute()
         .try_collect()
         .await
-        .map_err(LinkError::netlink("list routes over", NEAR))?;
+        .map_err(LinkError::netlink("list", "routes"))?;
     Ok(routes.into_iter().filter(|route| table_of(route) == table).collect())
 }
 
@@ -111,7 +114,8 @@ fn is_over(route: &RouteMessage, near: u32) -> bool {
     has(&RouteAttribute::Oif(near)) && has(&RouteAttribute::PrefSource(RouteAddress::Inet(ADDRESS)))
 }
 
-fn destination(route: &RouteMessage) -> (Ipv4Addr, u8) {
+/// Where a route leads to: address and prefix length.
+pub(crate) fn destination(route: &RouteMessage) -> (Ipv4Addr, u8) {
     let address = route.attributes.iter().find_map(|attribute| match attribute {
         RouteAttribute::Destination(RouteAddress::Inet(address)) => Some(*address),
         _ => None,

@@ -90,7 +90,8 @@ fn is(rule: &RuleMessage, priority: u32, selector: Selector) -> bool {
         && rule.header.dst_len == 0
 }
 
-fn table(rule: &RuleMessage) -> u32 {
+/// The table that a rule sends to.
+pub(crate) fn table(rule: &RuleMessage) -> u32 {
     let long = rule.attributes.iter().find_map(|attribute| match attribute {
         RuleAttribute::Table(table) => Some(*table),
         _ => None,

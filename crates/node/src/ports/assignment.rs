@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use stackube_api::Port;
+use stackube_api::{Port, PortHolder};
 
 use super::PortMap;
 use crate::link::PodInterface;
@@ -75,14 +75,20 @@ pub fn assignment(ports: &PortMap, pod: &PodRef) -> Result<Assignment, Unusable>
     if port.metadata.deletion_timestamp.is_some() {
         return Err(Unusable::Never("the pod's Port is being deleted".into()));
     }
-    if port.spec.pod_uid != pod.uid || port.spec.pod_name != pod.name {
+    let is_pods = port.spec.holder == PortHolder::Pod;
+    if !is_pods || port.spec.pod_uid != pod.uid || port.spec.pod_name != pod.name {
         return Err(Unusable::Never(format!("Port {} is not for pod {}", pod.uid, pod.name)));
     }
+    ready(port).map_err(Unusable::Waiting)
+}
+
+/// What a Port says, or why it says nothing yet.
+pub(super) fn ready(port: &Port) -> Result<Assignment, String> {
     let status = port.status.as_ref().filter(|status| status.ready).ok_or_else(|| {
         let message = port.status.as_ref().and_then(|s| s.message.clone());
-        Unusable::Waiting(message.unwrap_or_else(|| "the controller has not made the pod's Neutron port yet".into()))
+        message.unwrap_or_else(|| "the controller has not made the Neutron port yet".into())
     })?;
-    read(port, status).ok_or_else(|| Unusable::Waiting(format!("the status of Port {} is not usable", pod.uid)))
+    read(port, status).ok_or_else(|| format!("the status of Port {} is not usable", port.spec.pod_uid))
 }
 
 fn read(port: &Port, status: &stackube_api::PortStatus) -> Option<Assignment> {

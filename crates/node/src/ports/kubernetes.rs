@@ -12,8 +12,8 @@ use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::runtime::watcher::{self, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
-use stackube_api::Port;
 use stackube_api::names::{ADDRESS_REFUSED_ANNOTATION, NODE_FINALIZER};
+use stackube_api::{Port, PortHolder};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -118,15 +118,19 @@ impl KubernetesWriter {
             action: "PlugIn".into(),
             secondary: None,
         };
-        let pod = ObjectReference {
+        let (kind, namespace) = match refusal.holder {
+            PortHolder::Pod => ("Pod", Some(refusal.namespace.clone())),
+            PortHolder::Node => ("Node", None),
+        };
+        let holder = ObjectReference {
             api_version: Some("v1".into()),
-            kind: Some("Pod".into()),
-            namespace: Some(refusal.namespace.clone()),
+            kind: Some(kind.into()),
+            namespace,
             name: Some(refusal.pod_name.clone()),
             uid: Some(refusal.pod_uid.clone()),
             ..ObjectReference::default()
         };
-        if let Err(error) = self.events.publish(&event, &pod).await {
+        if let Err(error) = self.events.publish(&event, &holder).await {
             warn!(error = %chain(&error), "cannot publish an Event");
         }
         Ok(())

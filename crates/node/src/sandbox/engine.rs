@@ -4,6 +4,7 @@
 mod add;
 mod check;
 mod clean;
+mod own;
 mod reach;
 mod wait;
 
@@ -24,6 +25,7 @@ use crate::link::{HostLinks, host_name};
 use crate::metrics::Metrics;
 use crate::nodelink::NodeLink;
 use crate::ovsdb::{Ovsdb, View};
+use crate::ownport::{self, OwnPort};
 use crate::ports::{PortWatch, PortWriter};
 use crate::protocol::{Attachment, PodRef};
 
@@ -63,6 +65,8 @@ pub struct Parts {
     pub links: HostLinks,
     /// The node's link to its pods.
     pub link: NodeLink,
+    /// The node's own port.
+    pub own: OwnPort,
     /// The programs on them.
     pub datapath: Datapath,
 }
@@ -74,6 +78,7 @@ pub struct Engine {
     ovsdb: Ovsdb,
     links: HostLinks,
     link: NodeLink,
+    own: OwnPort,
     datapath: Datapath,
     ports: PortWatch,
     writer: Arc<dyn PortWriter>,
@@ -104,6 +109,7 @@ impl Engine {
             ovsdb,
             links,
             link,
+            own,
             datapath,
         } = parts;
         Self {
@@ -111,6 +117,7 @@ impl Engine {
             ovsdb,
             links,
             link,
+            own,
             datapath,
             ports,
             writer,
@@ -188,13 +195,14 @@ impl Engine {
         Ok(Some(free().await))
     }
 
-    /// Number of sandboxes that are plugged in; `None` while the database is away.
+    /// Number of pods' sandboxes that are plugged in; `None` while the database is away.
     pub fn sandboxes(&self) -> Option<usize> {
         let view = self.ovsdb.view()?;
         Some(
             self.records(&view)
                 .iter()
-                .filter(|record| record.owner.is_some())
+                .filter_map(|record| record.owner.as_ref())
+                .filter(|owner| !ownport::is_own(&owner.attachment))
                 .count(),
         )
     }

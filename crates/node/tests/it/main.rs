@@ -38,4 +38,6 @@ mod nodelink;
 #[cfg(test)]
 mod outage;
 #[cfg(test)]
+mod ownport;
+#[cfg(test)]
 mod release;

@@ -1,12 +1,14 @@
 //! The rules.
 
 use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
 
 use super::{ApiServer, Chain, Device, Found, Hook, Kind, Match, Rule, Table, Verdict};
 use crate::link::HOST_PREFIX;
 use crate::nodelink::{ADDRESS, ALIASES, MARK, NEAR};
+use crate::ownport;
 
 /// Name of the table, in family `inet`.
 pub(in crate::firewall) const TABLE: &str = "stackube-kubestack";
@@ -14,6 +16,8 @@ pub(in crate::firewall) const TABLE: &str = "stackube-kubestack";
 const PODS: Device = Device::Prefix(HOST_PREFIX);
 /// The near end of the link.
 const LINK: Device = Device::Named(NEAR);
+/// The node's own port on the system network.
+const OWN_PORT: Device = Device::Named(ownport::DEVICE);
 /// What the host sends to itself.
 const LOOPBACK: Device = Device::Named("lo");
 /// IP protocols, and the port of DNS.
@@ -30,13 +34,16 @@ const SOURCE_NAT: i32 = 100;
 const LAST: i32 = 300;
 /// Beginning of the comment of a rule for an API server; the address follows.
 const TO_API_SERVER: &str = "from pods to the API server ";
+/// The same of a rule for an address of the node's own port.
+const TO_OWN_PORT: &str = "to the node's own port from elsewhere ";
 
 /// The table as it should be.
-pub(in crate::firewall) fn wanted(api_servers: &BTreeSet<ApiServer>) -> Table<Rule> {
+pub(in crate::firewall) fn wanted(known: &Known) -> Table<Rule> {
+    let Known { api_servers, own } = known;
     Table {
         name: TABLE.into(),
         chains: vec![
-            chain("prerouting", Hook::Prerouting, RAW, arriving()),
+            chain("prerouting", Hook::Prerouting, RAW, arriving(own)),
             chain("input", Hook::Input, TRACKED, to_the_host(api_servers)),
             chain("forward", Hook::Forward, RAW, forwarded(api_servers)),
             chain(
@@ -50,23 +57,46 @@ pub(in crate::firewall) fn wanted(api_servers: &BTreeSet<ApiServer>) -> Table<Ru
                 kind: Kind::Nat,
                 ..chain("masquerade", Hook::Postrouting, SOURCE_NAT, vec![masquerade()])
             },
-            chain("postrouting", Hook::Postrouting, LAST, vec![to_pods()]),
+            chain("postrouting", Hook::Postrouting, LAST, vec![to_pods(), unmarked()]),
         ],
         dormant: false,
     }
 }
 
-/// The API servers that a table lets pods reach.
-pub(in crate::firewall) fn api_servers(table: &Found) -> BTreeSet<ApiServer> {
-    let comments = table.chains.iter().flat_map(|chain| chain.rules.iter().flatten());
-    comments
-        .filter_map(|comment| comment.strip_prefix(TO_API_SERVER)?.parse().ok())
-        .collect()
+/// What is different from node to node and from time to time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(in crate::firewall) struct Known {
+    /// The API servers that pods may reach.
+    pub(in crate::firewall) api_servers: BTreeSet<ApiServer>,
+    /// The addresses of the node's own port.
+    pub(in crate::firewall) own: BTreeSet<Ipv4Addr>,
 }
 
-fn arriving() -> Vec<Rule> {
+/// What a table was made for.
+pub(in crate::firewall) fn known(table: &Found) -> Known {
+    let comments = || table.chains.iter().flat_map(|chain| chain.rules.iter().flatten());
+    Known {
+        api_servers: comments()
+            .filter_map(|comment| comment.strip_prefix(TO_API_SERVER)?.parse().ok())
+            .collect(),
+        own: comments()
+            .filter_map(|comment| comment.strip_prefix(TO_OWN_PORT)?.parse().ok())
+            .collect(),
+    }
+}
+
+fn arriving(own: &BTreeSet<Ipv4Addr>) -> Vec<Rule> {
     use Match::{Destination, From, NotDestination, NotFrom, NotSource, Source};
-    vec![
+    // The host answers to any of its addresses wherever it is asked: by a router of a tenant, too.
+    let own = own.iter().map(|address| {
+        let matches = [
+            NotFrom(OWN_PORT),
+            NotFrom(LOOPBACK),
+            Destination(Ipv4Net::from(*address)),
+        ];
+        rule(&format!("{TO_OWN_PORT}{address}"), Verdict::Drop, matches)
+    });
+    let mut rules = vec![
         from_pods(),
         rule(
             "to the link's address from elsewhere",
@@ -89,7 +119,9 @@ fn arriving() -> Vec<Rule> {
             Verdict::Untracked,
             [From(LINK), Destination(one()), Match::DestinationPort(UDP, DNS)],
         ),
-    ]
+    ];
+    rules.extend(own);
+    rules
 }
 
 fn to_the_host(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
@@ -118,12 +150,25 @@ fn to_the_host(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
         Verdict::Drop,
         [From(LINK)],
     ));
+    rules.extend([
+        rule(
+            "answers by the node's own port",
+            Verdict::Accept,
+            [From(OWN_PORT), Established],
+        ),
+        rule("anything else by the node's own port", Verdict::Drop, [From(OWN_PORT)]),
+    ]);
     rules
 }
 
 fn forwarded(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
     use Match::{Established, From, To};
-    let mut rules = vec![from_pods(), to_pods()];
+    let mut rules = vec![
+        from_pods(),
+        to_pods(),
+        rule("forwarded from the node's own port", Verdict::Drop, [From(OWN_PORT)]),
+        rule("forwarded to the node's own port", Verdict::Drop, [To(OWN_PORT)]),
+    ];
     rules.extend(api_servers.iter().map(to_api_server));
     rules.extend([
         rule("anything else forwarded from the link", Verdict::Drop, [From(LINK)]),
@@ -165,6 +210,15 @@ fn of_the_host() -> Vec<Rule> {
         rule("anything else from the host by the link", Verdict::Drop, [To(LINK)]),
     ]);
     rules
+}
+
+/// A mark of the host's would stay with a packet on its way through the host's own devices, and lead it elsewhere.
+fn unmarked() -> Rule {
+    rule(
+        "by the node's own port, unmarked",
+        Verdict::Unmarked,
+        [Match::To(OWN_PORT)],
+    )
 }
 
 fn masquerade() -> Rule {
@@ -218,15 +272,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_api_servers_of_a_table_are_read_from_its_comments() {
-        let servers: BTreeSet<ApiServer> = ["10.0.0.1:6443", "10.0.0.2:443"].map(|s| s.parse().unwrap()).into();
-        assert_eq!(api_servers(&wanted(&servers).as_found()), servers);
-        assert_eq!(api_servers(&wanted(&BTreeSet::new()).as_found()), BTreeSet::new());
+    fn what_a_table_was_made_for_is_read_from_its_comments() {
+        let full = Known {
+            api_servers: ["10.0.0.1:6443", "10.0.0.2:443"].map(|s| s.parse().unwrap()).into(),
+            own: [Ipv4Addr::new(10, 240, 0, 7)].into(),
+        };
+        assert_eq!(known(&wanted(&full).as_found()), full);
+        assert_eq!(known(&wanted(&Known::default()).as_found()), Known::default());
     }
 
     #[test]
     fn a_table_as_wanted_is_in_the_order_in_which_it_is_read() {
-        let found = wanted(&BTreeSet::new()).as_found();
+        let found = wanted(&Known::default()).as_found();
         let mut sorted = found.clone();
         sorted.sort();
         assert_eq!(found, sorted);

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
 use rscni_plugin::types::{CNIResult, Interface, IpConfig, Route};
+use stackube_api::PortHolder;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -58,7 +59,7 @@ impl Engine {
             self.reached(Step::PortReady);
             match self.plug(call, &assignment, cancel).await {
                 Err(SandboxError::AddressHeld { address, holder }) => {
-                    self.refuse(call, address, &holder).await;
+                    self.refuse(PortHolder::Pod, &call.pod, address, &holder).await;
                     refused.insert(address);
                 }
                 // The node changed under the plan: make another.
@@ -120,7 +121,7 @@ impl Engine {
             }
             AddPlan::AddressHeld(holder) => return Err(held(assignment, &holder)),
             AddPlan::Keep if call.links.differences(&interface).await?.is_empty() => {
-                self.attach(call, &device, assignment).await?;
+                self.attach(&call.pod.uid, &device, assignment).await?;
             }
             AddPlan::Keep => {
                 self.unplug(&call.attachment).await?;
@@ -170,7 +171,7 @@ impl Engine {
         self.reached(Step::HostConfigured);
         self.metrics.phase(Phase::Veth, started.elapsed());
         let started = Instant::now();
-        self.attach(call, &device, assignment).await?;
+        self.attach(&call.pod.uid, &device, assignment).await?;
         self.reached(Step::Attached);
         self.metrics.phase(Phase::Attach, started.elapsed());
         let started = Instant::now();
@@ -189,19 +190,25 @@ impl Engine {
     }
 
     /// Puts the programs on the host's side: before the pod can send anything.
-    async fn attach(&self, call: &Add, device: &str, assignment: &Assignment) -> Result<(), SandboxError> {
+    pub(super) async fn attach(
+        &self,
+        pod_uid: &str,
+        device: &str,
+        assignment: &Assignment,
+    ) -> Result<(), SandboxError> {
         let link = self.links.get(device).await?;
         let link = link.ok_or_else(|| LinkError::Missing(device.to_owned()))?;
-        Ok(self.datapath.attach(link.index, &call.pod.uid, assignment).await?)
+        Ok(self.datapath.attach(link.index, pod_uid, assignment).await?)
     }
 
     /// Asks the controller for another address. That it cannot be asked now is not the end: the next try asks again.
-    async fn refuse(&self, call: &Add, address: Ipv4Addr, holder: &str) {
+    pub(super) async fn refuse(&self, whose: PortHolder, pod: &PodRef, address: Ipv4Addr, holder: &str) {
         warn!(%address, %holder, "refusing an address that a live sandbox has");
         let refusal = Refusal {
-            namespace: call.pod.namespace.clone(),
-            pod_uid: call.pod.uid.clone(),
-            pod_name: call.pod.name.clone(),
+            holder: whose,
+            namespace: pod.namespace.clone(),
+            pod_uid: pod.uid.clone(),
+            pod_name: pod.name.clone(),
             address,
         };
         let write = self.writer.refuse_address(&refusal);
@@ -213,7 +220,7 @@ impl Engine {
     }
 }
 
-fn held(assignment: &Assignment, holder: &Owner) -> SandboxError {
+pub(super) fn held(assignment: &Assignment, holder: &Owner) -> SandboxError {
     SandboxError::AddressHeld {
         address: assignment.address.addr(),
         holder: format!("{}/{}", holder.pod.namespace, holder.pod.name),

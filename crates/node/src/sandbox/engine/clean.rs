@@ -9,6 +9,7 @@ use super::super::plan;
 use super::{Engine, SandboxError};
 use crate::datapath::DatapathError;
 use crate::link::host_name;
+use crate::ownport;
 use crate::ports::assignment;
 use crate::protocol::Attachment;
 
@@ -18,13 +19,15 @@ impl Engine {
     /// # Errors
     /// The first failure, after having tried all.
     pub async fn gc(&self, valid: &[GcAttachment]) -> Result<(), SandboxError> {
-        let valid: BTreeSet<Attachment> = valid
+        let mut valid: BTreeSet<Attachment> = valid
             .iter()
             .map(|a| Attachment {
                 container_id: a.container_id.clone(),
                 ifname: a.ifname.clone(),
             })
             .collect();
+        // No runtime knows of it.
+        valid.insert(ownport::attachment());
         let view = self.ovsdb.current().await?;
         let garbage = plan::gc(&self.records(&view), &valid, &self.locks.busy());
         let (total, mut failures) = (garbage.len(), vec![]);

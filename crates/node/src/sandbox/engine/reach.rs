@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Engine, SandboxError};
 use crate::metrics::Phase;
+use crate::ownport::is_own;
 
 /// How often the programs' maps are looked at for a network's services: maps tell nobody of a write.
 const LOOK: Duration = Duration::from_millis(20);
@@ -39,7 +40,9 @@ impl Engine {
                 return Err(SandboxError::NoBridge(self.settings.bridge.clone()));
             }
             let owners = self.records(&view).into_iter().filter_map(|record| record.owner);
-            Ok(owners.map(|owner| owner.address).collect())
+            // The node does not probe itself.
+            let pods = owners.filter(|owner| !is_own(&owner.attachment));
+            Ok(pods.map(|owner| owner.address).collect())
         };
         match self.link.set_pods(wanted).await {
             // The routes went with the device, and come back with it.
