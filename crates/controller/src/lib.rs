@@ -18,6 +18,7 @@ mod leader;
 mod limits;
 mod metrics;
 mod network;
+mod node;
 mod pod;
 mod pool;
 mod port;

@@ -95,19 +95,25 @@ async fn create(shared: &Shared, pod: &Pod, uid: &str, node: &str, network: Netw
     let Some(port) = need::port(pod, node, network) else {
         return Ok(());
     };
-    let namespace = pod.namespace().unwrap_or_default();
-    match Api::namespaced(shared.context.kube.clone(), &namespace)
-        .create(&PostParams::default(), &port)
-        .await
-    {
-        Ok(_) => shared.fresh.made(uid),
-        // An earlier leader made it, or this one and the watch has not told yet.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+    match make(shared, &port).await {
+        Ok(true) => shared.fresh.made(uid),
+        Ok(false) => {}
         // The pod will be gone soon.
         Err(kube::Error::Api(status)) if is_terminating(&status) => {}
         Err(error) => return Err(error.into()),
     }
     Ok(())
+}
+
+/// Creates a Port. False if there is one of its name: an earlier leader made it, or this one and the watch has not told yet.
+pub(crate) async fn make(shared: &Shared, port: &Port) -> Result<bool, kube::Error> {
+    let namespace = port.namespace().unwrap_or_default();
+    let api: Api<Port> = Api::namespaced(shared.context.kube.clone(), &namespace);
+    match api.create(&PostParams::default(), port).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+        Err(error) => Err(error),
+    }
 }
 
 fn is_terminating(status: &Status) -> bool {

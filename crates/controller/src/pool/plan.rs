@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use stackube_api::Port;
+use stackube_api::{Port, PortHolder};
 
 use crate::port::{Place, place};
 
@@ -28,13 +28,13 @@ pub(super) enum Change {
     Drop(usize),
 }
 
-/// Counts the pods at each place.
+/// Counts the pods at each place. A node's own port is none: nothing starts after it.
 pub(super) fn demand(ports: &[impl AsRef<Port>]) -> HashMap<Place, Demand> {
     let mut demand: HashMap<Place, Demand> = HashMap::new();
     for port in ports
         .iter()
         .map(AsRef::as_ref)
-        .filter(|port| port.metadata.deletion_timestamp.is_none())
+        .filter(|port| port.metadata.deletion_timestamp.is_none() && port.spec.holder == PortHolder::Pod)
     {
         let counted = demand.entry(place(port)).or_default();
         if port.status.as_ref().is_some_and(|status| status.ready) {
@@ -115,6 +115,25 @@ mod tests {
         };
         let mut changes = plan(size, &demand, &have, &usable, &mut last_seen, now);
         changes.pop_first().map(|(_, (_, change))| change)
+    }
+
+    #[test]
+    fn a_nodes_own_port_is_no_reason_for_spare_ones() {
+        let port = |uid: &str, holder: &str, ready: bool| -> std::sync::Arc<Port> {
+            let port = serde_json::json!({
+                "apiVersion": "stackube.kubernetes.io/v1", "kind": "Port", "metadata": {"name": uid, "namespace": "test"},
+                "spec": {"holder": holder, "podName": "p", "podUID": uid, "nodeName": "n1", "networkNamespace": "test",
+                    "networkName": "test"},
+                "status": {"ready": ready},
+            });
+            std::sync::Arc::new(serde_json::from_value(port).unwrap())
+        };
+        assert_eq!(demand(&[port("n", "Node", true)]), HashMap::new());
+        let ports = [port("n", "Node", true), port("a", "Pod", true), port("b", "Pod", false)];
+        assert_eq!(
+            demand(&ports),
+            HashMap::from([(here(), Demand { ready: 1, waiting: 1 })])
+        );
     }
 
     fn pods(ready: usize, waiting: usize) -> Option<Demand> {

@@ -43,7 +43,7 @@ impl fmt::Display for NetworkKey {
 /// Who holds an address.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Holder {
-    /// A Port, by the UID of its pod.
+    /// A Port, by the UID of its pod or Node.
     Pod(String),
     /// A port of the pool, by a name that is unique in this process until the port has an ID, and its ID from then on.
     Pool(String),

@@ -8,7 +8,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use stackube_api::address::{AddressRules, Subnet};
 use stackube_api::names::CHASSIS_ANNOTATION;
-use stackube_api::{Network, NetworkState, Port};
+use stackube_api::{Network, NetworkState, Port, PortHolder};
 use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SubnetId};
 
 use super::{Shared, book::NetworkKey};
@@ -18,8 +18,8 @@ use crate::stop::Stop;
 /// Everything that [`super::plan`] needs to know.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
-    /// Whether the pod needs its address: it exists under the Port's UID and has not finished.
-    pub(crate) pod_is_live: bool,
+    /// Whether its holder needs the address: it exists under the Port's UID, and a pod has not finished.
+    pub(crate) holder_is_live: bool,
     /// The node.
     pub(crate) node: Node,
     /// The network.
@@ -82,14 +82,49 @@ pub(super) async fn dereference(port: &Port, shared: &Shared) -> Result<Facts, S
         .status
         .as_ref()
         .and_then(|status| status.ip.as_deref()?.parse().ok());
-    let (pod_is_live, node) = tokio::try_join!(pod_is_live(port, shared), node(port, shared))?;
+    let (holder_is_live, node) = tokio::try_join!(holder_is_live(port, shared), node(port, shared))?;
     Ok(Facts {
-        pod_is_live,
+        holder_is_live,
         node,
         net,
         assigned,
         port_is_cleared: false,
     })
+}
+
+async fn holder_is_live(port: &Port, shared: &Shared) -> Result<bool, kube::Error> {
+    match port.spec.holder {
+        PortHolder::Pod => pod_is_live(port, shared).await,
+        PortHolder::Node => node_is_live(port, shared).await,
+    }
+}
+
+/// Whether the caches have the Port's holder: an event that told of its end may have been lost in a broken watch.
+pub(super) fn is_holder_known(port: &Port, shared: &Shared) -> bool {
+    match port.spec.holder {
+        PortHolder::Pod => {
+            let pod = ObjectRef::new(&port.spec.pod_name).within(&port.namespace().unwrap_or_default());
+            shared.pods.get(&pod).is_some()
+        }
+        PortHolder::Node => {
+            let node = shared.nodes.get(&ObjectRef::new(&port.spec.node_name));
+            node.is_some_and(|node| is_node_of(port, &node))
+        }
+    }
+}
+
+fn is_node_of(port: &Port, node: &PartialObjectMeta<KubeNode>) -> bool {
+    node.uid().as_deref() == Some(port.spec.pod_uid.as_str())
+}
+
+/// A Node that was made anew under its name is another.
+async fn node_is_live(port: &Port, shared: &Shared) -> Result<bool, kube::Error> {
+    if is_holder_known(port, shared) {
+        return Ok(true);
+    }
+    let nodes: Api<KubeNode> = Api::all(shared.context.kube.clone());
+    let found = nodes.get_metadata_opt(&port.spec.node_name).await?;
+    Ok(found.is_some_and(|node| is_node_of(port, &node)))
 }
 
 /// A pod that the cache does not have is asked for: the cache may be behind, and its address must not be taken from it.

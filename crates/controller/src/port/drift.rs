@@ -9,15 +9,15 @@ use std::sync::Arc;
 use futures::StreamExt;
 use kube::ResourceExt;
 use kube::runtime::reflector::ObjectRef;
-use stackube_api::Port;
 use stackube_api::names::cluster_tag;
+use stackube_api::{Port, PortHolder};
 use stackube_openstack::id::PortId;
 use stackube_openstack::network::{Port as NeutronPort, PortFilter, Taggable};
 use stackube_openstack::{Error, Optional, Session};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::dereference::{Net, Node, Target, chassis_of, target};
+use super::dereference::{Net, Node, Target, chassis_of, is_holder_known, target};
 use super::neutron::{Identity, differences};
 use super::plan::is_complete;
 use super::{Shared, api, status};
@@ -40,11 +40,10 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
     let _ = shutdown.run_until_cancelled(rounds).await;
 }
 
-/// Ports whose pod the cache does not know: the event that should have told may have been lost in a broken watch.
+/// Ports whose holder the caches do not know.
 fn wake_forgotten(shared: &Shared) {
     for port in shared.ports.state() {
-        let pod = ObjectRef::new(&port.spec.pod_name).within(&port.namespace().unwrap_or_default());
-        if port.metadata.deletion_timestamp.is_none() && shared.pods.get(&pod).is_none() {
+        if port.metadata.deletion_timestamp.is_none() && !is_holder_known(&port, shared) {
             let _ = shared.wake_port.unbounded_send(ObjectRef::from_obj(&*port));
         }
     }
@@ -144,17 +143,17 @@ impl Live {
                 .as_ref()
                 .is_some_and(|port| port.metadata.deletion_timestamp.is_none());
         if still_used {
+            let (of, what) = match self.port.spec.holder {
+                PortHolder::Pod => ("this pod", "the pod".to_owned()),
+                PortHolder::Node => ("this node", format!("Port {}", self.port.name_any())),
+            };
             let note = format!(
-                "Neutron port {} of this pod was deleted by somebody, so it has no network: delete the pod to get a new one",
+                "Neutron port {} of {of} was deleted by somebody, so it has no network: delete {what} to get a new one",
                 self.id
             );
             warn!(pod = self.port.spec.pod_name, "{note}");
             shared.metrics.error("PortLost");
-            shared
-                .context
-                .events
-                .warning(&status::pod_of(&self.port), "ComparePort", "PortLost", note)
-                .await;
+            status::tell(shared, &self.port, "ComparePort", "PortLost", note).await;
         }
         Ok(())
     }

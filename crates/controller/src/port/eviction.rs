@@ -6,7 +6,7 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::EvictParams;
 use kube::{Api, ResourceExt};
-use stackube_api::Port;
+use stackube_api::{Port, PortHolder};
 use tracing::{info, warn};
 
 use super::book::Exhausted;
@@ -29,7 +29,8 @@ pub(super) fn reason(full: Exhausted) -> &'static str {
 
 /// Evicts the pod if that is the way out. Failures are logged: the pod goes on waiting.
 pub(super) async fn consider(shared: &Shared, port: &Port, stop: &Stop) {
-    if stop.reason() != EXHAUSTED_ON_NODE || !has_another_node(shared, &port.spec.node_name) {
+    let is_pod = port.spec.holder == PortHolder::Pod;
+    if !is_pod || stop.reason() != EXHAUSTED_ON_NODE || !has_another_node(shared, &port.spec.node_name) {
         return;
     }
     let pods: Api<Pod> = Api::namespaced(shared.context.kube.clone(), &port.namespace().unwrap_or_default());
@@ -52,11 +53,7 @@ async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
                 "node {} has no free address for this pod: another node may",
                 port.spec.node_name
             );
-            shared
-                .context
-                .events
-                .warning(&status::pod_of(port), "Evict", EXHAUSTED_ON_NODE, note)
-                .await;
+            status::tell(shared, port, "Evict", EXHAUSTED_ON_NODE, note).await;
         }
         Err(error) => warn!(pod = port.spec.pod_name, "not evicted: {error}"),
     }

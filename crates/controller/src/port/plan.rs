@@ -11,7 +11,7 @@ use super::dereference::{Facts, Net, Node, Target};
 pub(super) enum Plan {
     /// It is ready, or nobody needs us for it.
     Keep,
-    /// The pod does not need it any more: delete it.
+    /// Nobody needs it any more: delete it.
     Release,
     /// Find or make its Neutron port.
     Provide {
@@ -49,7 +49,7 @@ pub(super) fn plan(port: &Port, facts: &Facts) -> Plan {
     if port.metadata.deletion_timestamp.is_some() {
         return plan_deletion(port, facts);
     }
-    if !facts.pod_is_live {
+    if !facts.holder_is_live {
         return Plan::Release;
     }
     let status = port.status.clone().unwrap_or_default();
@@ -122,10 +122,7 @@ fn plan_deletion(port: &Port, facts: &Facts) -> Plan {
             Node::Gone => Plan::DisownNode,
             Node::Unannounced | Node::Chassis(_) => Plan::Wait {
                 reason: TEARING_DOWN,
-                message: format!(
-                    "node {} has not taken the pod's interface down yet",
-                    port.spec.node_name
-                ),
+                message: format!("node {} has not taken the interface down yet", port.spec.node_name),
             },
         };
     }
@@ -162,7 +159,7 @@ mod tests {
 
     fn good() -> Facts {
         Facts {
-            pod_is_live: true,
+            holder_is_live: true,
             node: Node::Chassis("n1.example".into()),
             net: Net::Active(Box::new(target())),
             assigned: None,
@@ -206,7 +203,7 @@ mod tests {
 
     fn gone() -> Facts {
         Facts {
-            pod_is_live: false,
+            holder_is_live: false,
             node: Node::Gone,
             net: Net::Missing,
             ..good()
@@ -217,7 +214,7 @@ mod tests {
     #[case::new(json!({}), json!(null), good(), provide())]
     #[case::explained(json!({}), json!({"message": "waiting"}), good(), provide())]
     #[case::ready(json!({}), ready(), good(), Plan::Keep)]
-    #[case::ready_stays_while_all_else_fails(json!({}), ready(), Facts { pod_is_live: true, ..gone() }, Plan::Keep)]
+    #[case::ready_stays_while_all_else_fails(json!({}), ready(), Facts { holder_is_live: true, ..gone() }, Plan::Keep)]
     #[case::refused(refusal("10.244.0.7"), ready(), good(), Plan::GiveAnother { refused: "10.244.0.7".into() })]
     #[case::refused_but_just_cleared(
         refusal("10.244.0.7"), json!(null), Facts { port_is_cleared: true, ..good() }, provide()
@@ -227,11 +224,11 @@ mod tests {
     #[case::pod_gone(json!({}), ready(), gone(), Plan::Release)]
     #[case::pod_gone_before_it_was_ready(json!({}), json!(null), gone(), Plan::Release)]
     #[case::deleted_but_plugged_in(deleting(&[CONTROLLER_FINALIZER, NODE_FINALIZER]), ready(), good(),
-        Plan::Wait { reason: TEARING_DOWN, message: "node n1 has not taken the pod's interface down yet".into() })]
+        Plan::Wait { reason: TEARING_DOWN, message: "node n1 has not taken the interface down yet".into() })]
     #[case::deleted_refused_and_plugged_in(
         json!({"deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": [CONTROLLER_FINALIZER, NODE_FINALIZER],
             "annotations": {ADDRESS_REFUSED_ANNOTATION: "10.244.0.7"}}), ready(), good(),
-        Plan::Wait { reason: TEARING_DOWN, message: "node n1 has not taken the pod's interface down yet".into() })]
+        Plan::Wait { reason: TEARING_DOWN, message: "node n1 has not taken the interface down yet".into() })]
     #[case::deleted_on_a_node_that_is_gone(
         deleting(&[CONTROLLER_FINALIZER, NODE_FINALIZER]), ready(), gone(), Plan::DisownNode
     )]

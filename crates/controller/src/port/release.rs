@@ -5,7 +5,7 @@ use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use stackube_api::names::{ADDRESS_REFUSED_ANNOTATION, NODE_FINALIZER};
-use stackube_api::{Port, PortStatus, Tenant};
+use stackube_api::{Port, PortHolder, PortStatus, Tenant};
 use stackube_openstack::id::{PortId, ProjectId};
 use stackube_openstack::network::{Port as NeutronPort, PortFilter};
 use tracing::{info, warn};
@@ -99,10 +99,19 @@ pub(super) async fn remove(shared: &Shared, port: &Port, facts: &Facts) -> Resul
     shared.book.release(&Holder::Pod(port.name_any()));
     shared.fresh.ended(&port.name_any());
     finalizer::remove(&api(&shared.context, port), port).await?;
-    // A pod whose Port was deleted by hand gets a new one.
-    let pod = ObjectRef::new(&port.spec.pod_name).within(&port.namespace().unwrap_or_default());
-    if shared.wake_pod.unbounded_send(pod).is_err() {
-        warn!("the pod controller has ended");
+    // Whose Port was deleted by hand gets a new one.
+    let heard = match port.spec.holder {
+        PortHolder::Pod => {
+            let pod = ObjectRef::new(&port.spec.pod_name).within(&port.namespace().unwrap_or_default());
+            shared.wake_pod.unbounded_send(pod).is_ok()
+        }
+        PortHolder::Node => {
+            let node = ObjectRef::new(&port.spec.node_name);
+            shared.wake_node.unbounded_send(node).is_ok()
+        }
+    };
+    if !heard {
+        warn!("the controller of this Port's holder has ended");
     }
     Ok(())
 }

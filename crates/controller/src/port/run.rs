@@ -19,12 +19,12 @@ use super::{AddressBook, batch::Batches, drift, lanes::Lanes, rebuild};
 use crate::context::Context;
 use crate::pool::{self, Pool};
 use crate::reconcile::drive;
-use crate::{pod, sweep};
+use crate::{node, pod, sweep};
 
 /// How often the address gauges are refreshed and rested addresses forgotten.
 const TICK: Duration = Duration::from_secs(5);
 
-/// Runs pods, ports, pool, drift and sweeper until `shutdown`. Nothing is given out before the address book has been filled.
+/// Runs pods, nodes, ports, pool, drift and sweeper until `shutdown`. Nothing is given out before the address book has been filled.
 pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let book = AddressBook::new(REST);
     if !rebuild::rebuild(&context, &book, &shutdown).await {
@@ -34,6 +34,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     let (ports, port_writer) = reflector::store();
     let (nodes, node_writer) = reflector::store();
     let (wake_pod, pods_to_wake) = mpsc::unbounded();
+    let (wake_node, nodes_to_wake) = mpsc::unbounded();
     let (wake_port, ports_to_wake) = mpsc::unbounded();
     let shared = Arc::new(Shared {
         book,
@@ -47,6 +48,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         told: Told::default(),
         metrics: context.metrics.ports().clone(),
         wake_pod,
+        wake_node,
         wake_port: wake_port.clone(),
         context: Arc::clone(&context),
     });
@@ -56,7 +58,9 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
     })
     .reconcile_on(pods_to_wake);
     let port_controller = port_controller(&context.kube, port_writer, node_writer).reconcile_on(ports_to_wake);
+    let node_controller = node::controller(context.kube.clone()).reconcile_on(nodes_to_wake);
     let (for_pods, for_ports) = (Arc::clone(&shared), Arc::clone(&shared));
+    let for_nodes = Arc::clone(&shared);
     tokio::join!(
         drive(
             pod_controller,
@@ -64,6 +68,13 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
             shutdown.clone(),
             "pod",
             move |pod, _| { pod::reconcile(pod, Arc::clone(&for_pods)) }
+        ),
+        drive(
+            node_controller,
+            Arc::clone(&context),
+            shutdown.clone(),
+            "node",
+            move |node, _| { node::reconcile(node, Arc::clone(&for_nodes)) }
         ),
         drive(port_controller, context, shutdown.clone(), "port", move |port, _| {
             super::reconcile(port, Arc::clone(&for_ports))

@@ -46,6 +46,8 @@ pub(crate) struct Shared {
     pub(crate) metrics: Metrics,
     /// Asks for a look at a Pod, whose Port is gone.
     pub(super) wake_pod: UnboundedSender<ObjectRef<Pod>>,
+    /// Asks for a look at a Node, whose Port is gone.
+    pub(super) wake_node: UnboundedSender<ObjectRef<PartialObjectMeta<Node>>>,
     /// Asks for a look at a Port, whose pod may be gone.
     pub(super) wake_port: UnboundedSender<ObjectRef<Port>>,
 }

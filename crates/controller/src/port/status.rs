@@ -3,11 +3,11 @@
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{ObjectMeta, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
-use stackube_api::{Port, PortStatus};
+use stackube_api::{Port, PortHolder, PortStatus};
 use stackube_openstack::network::Port as NeutronPort;
 
 use super::dereference::Target;
@@ -109,25 +109,38 @@ pub(super) async fn explain(shared: &Shared, port: &Port, stop: &Stop) {
     }
     let is_news = || shared.told.is_news(&port.spec.pod_uid, stop.reason(), Instant::now());
     if stop.reason() != TEARING_DOWN && is_news() {
-        shared
-            .context
-            .events
-            .warning(&pod_of(port), "ProvidePort", stop.reason(), stop.sentence())
-            .await;
+        tell(shared, port, "ProvidePort", stop.reason(), stop.sentence()).await;
     }
 }
 
-/// As much of the pod as an Event needs.
-pub(super) fn pod_of(port: &Port) -> Pod {
+/// Publishes an Event that warns about the pod or node whose Port it is.
+pub(super) async fn tell(shared: &Shared, port: &Port, action: &str, reason: &str, note: String) {
+    let events = &shared.context.events;
+    // As much of the object as an Event needs.
     let metadata = ObjectMeta {
         name: Some(port.spec.pod_name.clone()),
-        namespace: port.namespace(),
         uid: Some(port.spec.pod_uid.clone()),
         ..ObjectMeta::default()
     };
-    Pod {
-        metadata,
-        ..Pod::default()
+    match port.spec.holder {
+        PortHolder::Pod => {
+            let metadata = ObjectMeta {
+                namespace: port.namespace(),
+                ..metadata
+            };
+            let pod = Pod {
+                metadata,
+                ..Pod::default()
+            };
+            events.warning(&pod, action, reason, note).await;
+        }
+        PortHolder::Node => {
+            let node = Node {
+                metadata,
+                ..Node::default()
+            };
+            events.warning(&node, action, reason, note).await;
+        }
     }
 }
 
