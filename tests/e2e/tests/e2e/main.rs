@@ -18,6 +18,7 @@ mod isolation;
 mod login;
 mod nodes;
 mod outages;
+mod ownport;
 mod pods;
 mod probes;
 mod processes;
