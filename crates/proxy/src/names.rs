@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use kube::ResourceExt;
+use stackube_api::PortHolder;
 use stackube_api::names::{SYSTEM_NAMESPACE, TENANT_LABEL};
 use stackube_datapath::abi::NetworkKey;
 use tokio_util::sync::CancellationToken;
@@ -137,7 +138,7 @@ pub fn feed(store: &dns::Store, cluster: &Cluster, change: &Change) {
             }
         }
         Change::Gone(Kind::Namespace, name) => store.remove_namespace(&name.name),
-        Change::Is(Object::Port(port)) => {
+        Change::Is(Object::Port(port)) if port.spec.holder == PortHolder::Pod => {
             let namespace = port.metadata.namespace.as_deref().unwrap_or_default();
             let ip = port.status.as_ref().and_then(|status| status.ip.as_ref()?.parse().ok());
             if let Some(ip) = ip {
