@@ -12,7 +12,15 @@ end_machine() {
 trap end_machine EXIT # without an exit status, which the other side takes for a failure
 
 # proc, sys, dev, dev/pts and run were mounted by the initramfs.
+# What was asked for below /tmp stays where it is.
+mkdir -p /vm/tmp
+mount --bind /tmp /vm/tmp
 mount -t tmpfs -o mode=1777 tmp /tmp
+for path in /vm/tmp/*; do
+  name=/tmp/${path##*/}
+  if [[ -d $path ]]; then mkdir "$name"; elif [[ -e $path ]]; then touch "$name"; else continue; fi
+  mount --bind "$path" "$name"
+done
 mkdir -p /dev/shm
 mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
