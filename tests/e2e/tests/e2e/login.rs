@@ -193,7 +193,8 @@ async fn a_changed_password_ends_old_tokens_within_the_bound() {
             .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", &patch], "")
             .await
             .unwrap();
-        wait::until("the new password", Duration::from_secs(30), || {
+        // What fails on the way is tried again within 30 s.
+        wait::until("the new password", Duration::from_secs(60), || {
             devbox.log_in(&name, &name, &changed)
         })
         .await;
