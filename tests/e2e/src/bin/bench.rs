@@ -9,8 +9,8 @@ use stackube_e2e::{
     tenant,
 };
 
-/// Pods that are started one after the other.
-const SINGLE: usize = 15;
+/// Pods that are started one after the other. With those of the burst as many as the default quota admits.
+const SINGLE: usize = 10;
 /// Pods that are started at once.
 const MANY: usize = 30;
 
