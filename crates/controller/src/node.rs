@@ -3,24 +3,20 @@
 //!
 //! Everything after that is as for a pod: the Port waits until the system network is there, and goes with the Node.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use k8s_openapi::api::core::v1::Node;
-use kube::api::{ObjectMeta, PartialObjectMeta};
+use kube::api::PartialObjectMeta;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{self, ObjectRef};
 use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt, predicates};
 use kube::{Api, Client, Resource, ResourceExt};
-use stackube_api::names::{
-    CHASSIS_ANNOTATION, CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, NODE_FINALIZER, SYSTEM_NAMESPACE,
-};
+use stackube_api::names::{CHASSIS_ANNOTATION, SYSTEM_NAMESPACE};
 use stackube_api::{Port, PortHolder, PortSpec};
 use tracing::info;
 
-use crate::pod;
-use crate::port::{Shared, chassis_of};
+use crate::port::{Shared, chassis_of, make, order};
 use crate::stop::Stop;
 
 /// A Node without what kubelet writes into its status every few minutes.
@@ -52,7 +48,7 @@ pub(crate) async fn reconcile(node: Arc<NodeMeta>, shared: Arc<Shared>) -> Resul
     let Some(port) = port(&node) else {
         return Ok(Action::await_change());
     };
-    if shared.ports.get(&ObjectRef::from_obj(&port)).is_none() && pod::make(&shared, &port).await? {
+    if shared.ports.get(&ObjectRef::from_obj(&port)).is_none() && make(&shared, &port).await? {
         info!(node = node.name_any(), "ordered the node's own port");
     }
     Ok(Action::await_change())
@@ -65,14 +61,6 @@ fn port(node: &NodeMeta) -> Option<Port> {
     if node.metadata.deletion_timestamp.is_some() || !is_announced {
         return None;
     }
-    let metadata = ObjectMeta {
-        name: Some(uid.clone()),
-        namespace: Some(SYSTEM_NAMESPACE.into()),
-        labels: Some(BTreeMap::from([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())])),
-        owner_references: Some(vec![node.owner_ref(&())?]),
-        finalizers: Some(vec![CONTROLLER_FINALIZER.to_owned(), NODE_FINALIZER.to_owned()]),
-        ..ObjectMeta::default()
-    };
     let spec = PortSpec {
         holder: PortHolder::Node,
         pod_name: name.clone(),
@@ -81,17 +69,14 @@ fn port(node: &NodeMeta) -> Option<Port> {
         network_namespace: SYSTEM_NAMESPACE.into(),
         network_name: SYSTEM_NAMESPACE.into(),
     };
-    Some(Port {
-        metadata,
-        spec,
-        status: None,
-    })
+    Some(order(spec, Some(SYSTEM_NAMESPACE.into()), node.owner_ref(&())?))
 }
 
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
+    use stackube_api::names::{CONTROLLER_FINALIZER, NODE_FINALIZER};
 
     use super::*;
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
-use kube::api::{DeleteParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, Preconditions};
 use kube::core::Status;
 use kube::runtime::WatchStreamExt;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -17,7 +17,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, ResourceExt};
 use stackube_api::{Port, Tenant};
 
-use crate::port::{NetworkKey, Shared};
+use crate::port::{NetworkKey, Shared, make};
 use crate::stop::Stop;
 
 mod need;
@@ -103,17 +103,6 @@ async fn create(shared: &Shared, pod: &Pod, uid: &str, node: &str, network: Netw
         Err(error) => return Err(error.into()),
     }
     Ok(())
-}
-
-/// Creates a Port. False if there is one of its name: an earlier leader made it, or this one and the watch has not told yet.
-pub(crate) async fn make(shared: &Shared, port: &Port) -> Result<bool, kube::Error> {
-    let namespace = port.namespace().unwrap_or_default();
-    let api: Api<Port> = Api::namespaced(shared.context.kube.clone(), &namespace);
-    match api.create(&PostParams::default(), port).await {
-        Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
-        Err(error) => Err(error),
-    }
 }
 
 fn is_terminating(status: &Status) -> bool {

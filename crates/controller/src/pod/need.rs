@@ -1,14 +1,10 @@
 //! What a pod needs, judged by the pod alone.
 
-use std::collections::BTreeMap;
-
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::ObjectMeta;
 use kube::{Resource, ResourceExt};
-use stackube_api::names::{CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, NODE_FINALIZER};
 use stackube_api::{Port, PortHolder, PortSpec};
 
-use crate::port::NetworkKey;
+use crate::port::{NetworkKey, order};
 
 /// Annotation of a mirror pod: the API server's picture of a static pod that a kubelet runs from a file.
 pub(super) const MIRROR_ANNOTATION: &str = "kubernetes.io/config.mirror";
@@ -46,37 +42,25 @@ pub(crate) fn need(pod: &Pod) -> Need {
     }
 }
 
-/// The Port of a pod, with both finalizers from the start. `None` for an object without name and UID.
+/// The Port of a pod. `None` for an object without name and UID.
 pub(super) fn port(pod: &Pod, node: &str, network: NetworkKey) -> Option<Port> {
-    let (name, uid) = (pod.metadata.name.clone()?, pod.metadata.uid.clone()?);
-    let metadata = ObjectMeta {
-        name: Some(uid.clone()),
-        namespace: pod.metadata.namespace.clone(),
-        labels: Some(BTreeMap::from([(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())])),
-        // Not blocking: a pod may go while its Port waits for the node.
-        owner_references: Some(vec![pod.owner_ref(&())?]),
-        finalizers: Some(vec![CONTROLLER_FINALIZER.to_owned(), NODE_FINALIZER.to_owned()]),
-        ..ObjectMeta::default()
-    };
     let spec = PortSpec {
         holder: PortHolder::Pod,
-        pod_name: name,
-        pod_uid: uid,
+        pod_name: pod.metadata.name.clone()?,
+        pod_uid: pod.metadata.uid.clone()?,
         node_name: node.to_owned(),
         network_namespace: network.namespace,
         network_name: network.name,
     };
-    Some(Port {
-        metadata,
-        spec,
-        status: None,
-    })
+    // The owner is not blocked: a pod may go while its Port waits for the node.
+    Some(order(spec, pod.metadata.namespace.clone(), pod.owner_ref(&())?))
 }
 
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
     use serde_json::{Value, json};
+    use stackube_api::names::{CONTROLLER_FINALIZER, NODE_FINALIZER};
 
     use super::*;
 
