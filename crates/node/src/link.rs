@@ -52,6 +52,16 @@ pub enum LinkError {
     Missing(String),
 }
 
+/// Opens a netlink socket in the current namespace; a task serves it for as long as the handle lives.
+///
+/// # Errors
+/// [`LinkError::Socket`].
+pub(crate) fn connect() -> Result<Handle, LinkError> {
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
+    tokio::spawn(connection);
+    Ok(handle)
+}
+
 impl LinkError {
     pub(crate) fn netlink(action: &'static str, device: &str) -> impl FnOnce(rtnetlink::Error) -> Self {
         let device = device.to_owned();

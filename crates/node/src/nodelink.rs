@@ -20,7 +20,7 @@ use ipnet::Ipv4Net;
 use rtnetlink::Handle;
 use tokio::sync::Mutex;
 
-use crate::link::LinkError;
+use crate::link::{LinkError, connect};
 
 pub use devices::{End, Ends};
 
@@ -51,10 +51,8 @@ impl NodeLink {
     /// # Errors
     /// [`LinkError::Socket`].
     pub fn open() -> Result<Self, LinkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
-        tokio::spawn(connection);
         Ok(Self {
-            handle,
+            handle: connect()?,
             turn: Arc::default(),
         })
     }

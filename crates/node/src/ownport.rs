@@ -20,7 +20,7 @@ use rtnetlink::Handle;
 use rustix::net::{AddressFamily, SocketType, socket};
 use tokio::sync::Mutex;
 
-use crate::link::{LinkError, PodInterface, offload};
+use crate::link::{LinkError, PodInterface, connect, offload};
 use crate::nodelink::devices::{self, Shape};
 use crate::ports::Assignment;
 use crate::protocol::Attachment;
@@ -59,10 +59,8 @@ impl OwnPort {
     /// # Errors
     /// [`LinkError::Socket`].
     pub fn open() -> Result<Self, LinkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
-        tokio::spawn(connection);
         Ok(Self {
-            handle,
+            handle: connect()?,
             turn: Arc::default(),
         })
     }

@@ -9,7 +9,7 @@ use netlink_packet_route::link::{InfoData, InfoKind, InfoVeth, LinkAttribute, Li
 use rtnetlink::{Handle, LinkUnspec, LinkVeth};
 use tokio::sync::Mutex;
 
-use super::{LinkError, PodInterface, forgo_ipv6, is_host_name};
+use super::{LinkError, PodInterface, connect, forgo_ipv6, is_host_name};
 
 /// A host end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +38,8 @@ impl HostLinks {
     /// # Errors
     /// [`LinkError::Socket`].
     pub fn open() -> Result<Self, LinkError> {
-        let (connection, handle, _) = rtnetlink::new_connection().map_err(LinkError::Socket)?;
-        tokio::spawn(connection);
         Ok(Self {
-            handle,
+            handle: connect()?,
             dump: Arc::default(),
         })
     }

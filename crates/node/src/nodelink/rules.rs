@@ -22,16 +22,18 @@ enum Selector {
 /// The rules, each with its priority: before those of the main table, after those of the host's own addresses.
 const RULES: [(u32, Selector); 2] = [(770, Selector::Mark(MARK)), (771, Selector::From(ADDRESS))];
 
+/// What errors call them.
+pub(crate) const SUBJECT: &str = "routing rules";
+
+/// All rules of the namespace.
+pub(crate) async fn list(handle: &Handle) -> Result<Vec<RuleMessage>, LinkError> {
+    let rules = handle.rule().get(IpVersion::V4).execute().try_collect().await;
+    rules.map_err(LinkError::netlink("list", SUBJECT))
+}
+
 /// Makes the rules be there once.
 pub(super) async fn ensure(handle: &Handle, done: &mut Vec<&'static str>) -> Result<(), LinkError> {
-    const SUBJECT: &str = "routing rules";
-    let held: Vec<RuleMessage> = handle
-        .rule()
-        .get(IpVersion::V4)
-        .execute()
-        .try_collect()
-        .await
-        .map_err(LinkError::netlink("list", SUBJECT))?;
+    let held = list(handle).await?;
     for (priority, selector) in RULES {
         if held.iter().any(|rule| is(rule, priority, selector)) {
             continue;

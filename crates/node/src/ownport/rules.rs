@@ -12,18 +12,16 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use futures::TryStreamExt;
 use ipnet::Ipv4Net;
 use netlink_packet_route::route::RouteHeader;
 use netlink_packet_route::rule::{RuleAction, RuleAttribute, RuleMessage};
-use rtnetlink::{Handle, IpVersion};
+use rtnetlink::Handle;
 
 use super::TABLE;
 use crate::link::LinkError;
 use crate::nodelink::routes::PROTOCOL;
-use crate::nodelink::rules::table;
+use crate::nodelink::rules::{SUBJECT, list, table};
 
-const SUBJECT: &str = "routing rules";
 /// After those of the node's link, before those of the main table.
 const OTHERS: u32 = 772;
 const OWN: u32 = 773;
@@ -47,13 +45,7 @@ pub(super) async fn ensure(
     ranges: &BTreeSet<Ipv4Net>,
     done: &mut Vec<&'static str>,
 ) -> Result<(), LinkError> {
-    let held: Vec<RuleMessage> = handle
-        .rule()
-        .get(IpVersion::V4)
-        .execute()
-        .try_collect()
-        .await
-        .map_err(LinkError::netlink("list", SUBJECT))?;
+    let held = list(handle).await?;
     let mut missing = wanted(ranges);
     let is_ours =
         |rule: &RuleMessage| table(rule) == TABLE || rule.attributes.contains(&RuleAttribute::Protocol(PROTOCOL));
