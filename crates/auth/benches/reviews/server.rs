@@ -4,13 +4,11 @@ use std::io::{BufRead, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rcgen::{CertifiedIssuer, KeyPair};
 use rustix::thread::{CpuSet, sched_setaffinity};
-use stackube_auth::{CertificateFiles, Limits, Metrics, Policy, Service, Tenants, serve};
-use stackube_openstack::{AuthUrl, TokenVerifier, VerifierConfig};
+use stackube_auth::{Limits, serve};
 use wiremock::MockServer;
 
 use crate::support::{self, Tokens};
@@ -45,24 +43,8 @@ pub(crate) fn run(arguments: &Arguments) {
         cache_ttl: Duration::from_secs(300),
         ..Limits::default()
     };
-    let config = VerifierConfig {
-        auth_url: AuthUrl::parse(&arguments.keystone).unwrap(),
-        ca_file: None,
-        connect_timeout: Duration::from_secs(1),
-        request_timeout: Duration::from_secs(3),
-        max_concurrent_requests: limits
-            .familiar_requests
-            .saturating_add(limits.unfamiliar_requests.get()),
-    };
-    let metrics = Metrics::default();
-    let verifier = TokenVerifier::new(&config, Arc::new(metrics.clone())).unwrap();
-    let tenants = Tenants::fixed([("acme", "p1")]);
-    let service = Service::new(verifier, limits, Policy::default(), tenants, metrics.clone());
-    let files = CertificateFiles {
-        certificate: arguments.certificates.join("server.crt"),
-        key: arguments.certificates.join("server.key"),
-        client_authority: Some(arguments.certificates.join("ca.crt")),
-    };
+    let (service, metrics) = support::service(&arguments.keystone, limits);
+    let files = support::files(&arguments.certificates);
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     println!("{}", listener.local_addr().unwrap());
     let runtime = tokio::runtime::Builder::new_multi_thread()

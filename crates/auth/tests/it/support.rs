@@ -93,6 +93,33 @@ pub(crate) async fn keystone(tokens: &Tokens, refusing_takes: Duration) -> MockS
     server
 }
 
+/// What the webhook answers with, for the one tenant of [`keystone`]'s tokens.
+pub(crate) fn service(keystone: &str, limits: Limits) -> (Service, Metrics) {
+    let config = VerifierConfig {
+        auth_url: AuthUrl::parse(keystone).unwrap(),
+        ca_file: None,
+        connect_timeout: Duration::from_secs(1),
+        request_timeout: Duration::from_secs(3),
+        max_concurrent_requests: limits
+            .familiar_requests
+            .saturating_add(limits.unfamiliar_requests.get()),
+    };
+    let metrics = Metrics::default();
+    let verifier = TokenVerifier::new(&config, Arc::new(metrics.clone())).unwrap();
+    let tenants = Tenants::fixed([("acme", "p1")]);
+    let service = Service::new(verifier, limits, Policy::default(), tenants, metrics.clone());
+    (service, metrics)
+}
+
+/// What [`write_server`] has written.
+pub(crate) fn files(directory: &Path) -> CertificateFiles {
+    CertificateFiles {
+        certificate: directory.join("server.crt"),
+        key: directory.join("server.key"),
+        client_authority: Some(directory.join("ca.crt")),
+    }
+}
+
 pub(crate) fn authority() -> CertifiedIssuer<'static, KeyPair> {
     let mut params = CertificateParams::new(Vec::new()).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -160,27 +187,11 @@ impl Webhook {
     pub(crate) async fn start(limits: Limits, refusing_takes: Duration) -> Self {
         let tokens = Tokens::default();
         let keystone = keystone(&tokens, refusing_takes).await;
-        let config = VerifierConfig {
-            auth_url: AuthUrl::parse(&keystone.uri()).unwrap(),
-            ca_file: None,
-            connect_timeout: Duration::from_secs(1),
-            request_timeout: Duration::from_secs(3),
-            max_concurrent_requests: limits
-                .familiar_requests
-                .saturating_add(limits.unfamiliar_requests.get()),
-        };
-        let metrics = Metrics::default();
-        let verifier = TokenVerifier::new(&config, Arc::new(metrics.clone())).unwrap();
-        let tenants = Tenants::fixed([("acme", "p1")]);
-        let service = Service::new(verifier, limits, Policy::default(), tenants, metrics.clone());
+        let (service, metrics) = service(&keystone.uri(), limits);
         let directory = tempfile::tempdir().unwrap();
         let authority = authority();
         write_server(directory.path(), &authority);
-        let files = CertificateFiles {
-            certificate: directory.path().join("server.crt"),
-            key: directory.path().join("server.key"),
-            client_authority: Some(directory.path().join("ca.crt")),
-        };
+        let files = files(directory.path());
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (handle, certificates) = (Handle::new(), files.load().unwrap());
