@@ -3,14 +3,24 @@
 
 declare -A keys
 
+# go_key PATH...: the key of what Go builds of these.
+go_key() {
+  content_key -s "$(go env GOVERSION GOARCH | tr '\n' ' ')" "$@"
+}
+
+# compute_component_keys: those of the Go modules.
+compute_component_keys() {
+  local name
+  for name in "${go_components[@]}"; do
+    keys[$name]=$(go_key "devbox/build/$name")
+  done
+}
+
 # compute_keys: fills `keys`, from the bottom up.
 compute_keys() {
-  local name go python role=install/roles/kubernetes inputs roles
-  go=$(go env GOVERSION GOARCH | tr '\n' ' ')
+  local python role=install/roles/kubernetes inputs roles
   python=$(/usr/bin/python3 --version)
-  for name in "${go_components[@]}"; do
-    keys[$name]=$(content_key -s "$go" "devbox/build/$name")
-  done
+  compute_component_keys
   keys[ansible]=$(content_key -s "$python" devbox/image/ansible.sh devbox/image/ansible-requirements.txt)
 
   # What a role verifies changes nothing on a host.

@@ -11,6 +11,8 @@ source devbox/lib.sh
 source devbox/lib/cache.sh
 # shellcheck source=devbox/lib/components.sh
 source devbox/lib/components.sh
+# shellcheck source=devbox/lib/keys.sh
+source devbox/lib/keys.sh
 
 if ((EUID != 0)); then die "the benchmark makes network namespaces and mounts, which takes root" "sudo make bench"; fi
 packages=(sockperf iperf3 dnsperf nftables iproute2 ethtool util-linux)
@@ -20,15 +22,10 @@ if ! dpkg-query --show "${packages[@]}" >/dev/null 2>&1; then
   RUNLEVEL=1 DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
 
-declare -A keys
-go=$(go env GOVERSION GOARCH | tr '\n' ' ')
-# As devbox/lib/keys.sh has them, so that what the devbox has built is taken.
-for name in kubernetes etcd; do
-  keys[$name]=$(content_key -s "$go" "devbox/build/$name")
-  build_component "$name"
-done
+compute_component_keys
+for name in kubernetes etcd; do build_component "$name"; done
 for name in kube-proxy coredns; do
-  keys[$name]=$(content_key -s "$go" tests/bench/build/build.sh "tests/bench/build/$name")
+  keys[$name]=$(go_key tests/bench/build/build.sh "tests/bench/build/$name")
   cache_fill "$name" "${keys[$name]}" "$here/build/build.sh" "$name"
 done
 cargo build --quiet --release -p stackube-bench -p stackube-proxy
