@@ -99,7 +99,7 @@ pub fn remove(forward: &FlowKey, flow: &Flow) {
     if FLOWS_MAP.remove(forward).is_ok() {
         removed += 1;
     }
-    added(forward.ifindex, -removed);
+    added(forward.ifindex, -removed * i64::from(flow.weight));
 }
 
 /// A well mixed number from a flow's ends: the same for the same flow, whoever asks and whenever, so that a connection whose entry was lost
@@ -164,7 +164,7 @@ pub fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, B
         let entry = Affinity { seen: now(), backend, slot, timeout: service.affinity };
         let key = AffinityKey { ifindex: forward.ifindex, service: service.id };
         let is_new = AFFINITY.get_ptr_mut(key).is_none();
-        if is_new && !within_quota(forward.ifindex, 1, 2) {
+        if is_new && !within_quota(pod, forward.ifindex, 1, 2) {
             return Err(reason::DROPPED_QUOTA);
         }
         if AFFINITY.insert(key, entry, ANY).is_ok() && is_new {
@@ -194,9 +194,9 @@ pub fn enter(pod: &Pod, forward: &FlowKey, service: &Service, slot: u32, backend
         generation: service.generation,
         kind,
         state: 0,
-        pad: 0,
+        weight: service.weight,
     };
-    pair(forward, flow, mixed(pod.ip, forward))
+    pair(pod, forward, flow, mixed(pod.ip, forward))
 }
 
 /// Enters a flow that no service changes, but whose tuple a flow through a service has.
@@ -212,14 +212,15 @@ pub fn sidestep(pod: &Pod, forward: &FlowKey) -> Result<Flow, u8> {
         generation: 0,
         kind: FLOW_DIRECT,
         state: 0,
-        pad: 0,
+        weight: 1,
     };
-    pair(forward, flow, mixed(pod.ip, forward))
+    pair(pod, forward, flow, mixed(pod.ip, forward))
 }
 
 #[inline(always)]
-fn pair(forward: &FlowKey, mut flow: Flow, seed: u32) -> Result<Flow, u8> {
-    if !within_quota(forward.ifindex, 2, 2) {
+fn pair(pod: &Pod, forward: &FlowKey, mut flow: Flow, seed: u32) -> Result<Flow, u8> {
+    let weight = i64::from(flow.weight);
+    if !within_quota(pod, forward.ifindex, 2 * u64::from(flow.weight), 2) {
         return Err(reason::DROPPED_QUOTA);
     }
     let reverse = Flow { remote: forward.remote, remote_port: forward.remote_port, local_port: forward.local_port, ..flow };
@@ -254,17 +255,17 @@ fn pair(forward: &FlowKey, mut flow: Flow, seed: u32) -> Result<Flow, u8> {
     }
     let before = find(forward).is_some();
     if FLOWS_MAP.insert(forward, flow, ANY).is_err() {
-        added(forward.ifindex, entries);
+        added(forward.ifindex, entries * weight);
         return Err(reason::DROPPED_QUOTA);
     }
-    added(forward.ifindex, entries + i64::from(!before));
+    added(forward.ifindex, (entries + i64::from(!before)) * weight);
     Ok(flow)
 }
 
 /// Notes a flow that no service changes. If there is no room for it, it goes unnoted: it works all the same.
 #[inline(always)]
-pub fn note(key: &FlowKey) {
-    if !within_quota(key.ifindex, 1, 1) {
+pub fn note(pod: &Pod, key: &FlowKey) {
+    if !within_quota(pod, key.ifindex, 1, 1) {
         return;
     }
     let flow = Flow {
@@ -277,7 +278,7 @@ pub fn note(key: &FlowKey) {
         generation: 0,
         kind: FLOW_DIRECT,
         state: 0,
-        pad: 0,
+        weight: 1,
     };
     if FLOWS_MAP.insert(key, flow, NO_EXIST).is_ok() {
         added(key.ifindex, 1);

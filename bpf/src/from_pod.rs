@@ -261,7 +261,7 @@ impl<P: Packet> From<'_, P> {
                     Err(other) => told.drop(other),
                 };
             }
-            None if inside.opens() => flow::note(&reverse),
+            None if inside.opens() => flow::note(told.pod, &reverse),
             _ => {}
         }
         told.decide(reason::PASSED, Verdict::Pass)

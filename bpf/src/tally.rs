@@ -5,7 +5,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::{
-    abi::{BUCKET_REFUSE, Bucket, Event, POD_TRACED, Pod, Settings, Usage},
+    abi::{BUCKET_REFUSE, Bucket, Event, NODE_SHARE, POD_NODE, POD_TRACED, Pod, Settings, Usage},
     head::Inside,
     maps::{COUNTERS, EVENTS, RELEASED, SETTINGS, USAGE},
     packet::Verdict,
@@ -110,19 +110,21 @@ pub fn take(ifindex: u32, which: usize) -> bool {
     enough
 }
 
-/// Whether the pod may have `more` entries besides those it has, with `share` parts of its quota in 2.
+/// Whether the pod may have entries that count `more` besides those it has, with so many halves of its quota.
 #[inline(always)]
-pub fn within_quota(ifindex: u32, more: u64, halves: u64) -> bool {
+pub fn within_quota(pod: &Pod, ifindex: u32, more: u64, halves: u64) -> bool {
     let (Some(settings), Some(usage)) = (settings(), USAGE.get_ptr_mut(ifindex)) else {
         return false;
     };
     let released = unsafe { RELEASED.get(ifindex) }.copied().unwrap_or(0);
     let held = unsafe { (*usage).added }.wrapping_sub(released);
     // The two counters are read one after the other, so the difference can be below zero for a moment.
-    held > u64::MAX / 2 || held + more <= u64::from(settings.flow_quota) * halves / 2
+    // Reckoned rather than chosen: the verifier follows every branch to its end.
+    let share = 1 + u64::from(pod.flags / POD_NODE % 2) * (NODE_SHARE - 1);
+    held > u64::MAX / 2 || held + more <= u64::from(settings.flow_quota) * share * halves / 2
 }
 
-/// Counts entries that came (or, below zero, went).
+/// Counts what entries count that came (or, below zero, went).
 #[inline(always)]
 pub fn added(ifindex: u32, count: i64) {
     if let Some(usage) = USAGE.get_ptr_mut(ifindex) {

@@ -46,7 +46,7 @@ pub struct Pod {
     pub gateway: u32,
     /// The pod's address on the host link.
     pub alias: u32,
-    /// [`POD_TRACED`] or 0.
+    /// [`POD_TRACED`] and [`POD_NODE`], or 0.
     pub flags: u32,
     /// The pod's MAC address.
     pub mac: [u8; 6],
@@ -56,6 +56,8 @@ pub struct Pod {
 
 /// [`Pod::flags`]: every decision about this pod's packets goes to the ring buffer `events`.
 pub const POD_TRACED: u32 = 1;
+/// [`Pod::flags`]: it is the node's own port, which may have [`NODE_SHARE`] times as many entries as a pod.
+pub const POD_NODE: u32 = 2;
 
 /// `settings`, key 0: addresses and devices of the node, and rates.
 #[repr(C)]
@@ -75,7 +77,7 @@ pub struct Settings {
     pub node_mac: [u8; 6],
     /// MAC address of the link's far end.
     pub far_mac: [u8; 6],
-    /// Most flows that one pod may have at a time.
+    /// What a pod's entries may count at a time ([`Flow::weight`]).
     pub flow_quota: u32,
     /// Token buckets, by [`BUCKET_DNS`] and so on.
     pub rates: [Rate; BUCKETS],
@@ -106,7 +108,7 @@ pub const BUCKETS: usize = 4;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// Entries that the programs have added to `flows` and `affinity`, less those that they removed.
+    /// What the entries count ([`Flow::weight`], 1 for affinities) that the programs have added to `flows` and `affinity`, less those that they removed.
     pub added: u64,
     /// Token buckets.
     pub buckets: [Bucket; BUCKETS],
@@ -157,7 +159,9 @@ pub struct Service {
     /// Number of backends; slots from 0.
     pub backends: u32,
     /// [`SERVICE_HOST`].
-    pub flags: u32,
+    pub flags: u16,
+    /// [`Flow::weight`] of its flows.
+    pub weight: u16,
     /// Seconds that a client stays with a backend; 0 without session affinity.
     pub affinity: u32,
     /// Counts the changes; a flow of an older generation is checked again.
@@ -165,7 +169,7 @@ pub struct Service {
 }
 
 /// [`Service::flags`]: the backends are reached over the host link, from the pod's alias.
-pub const SERVICE_HOST: u32 = 1;
+pub const SERVICE_HOST: u16 = 1;
 
 /// Key of `backends`.
 #[repr(C)]
@@ -238,8 +242,8 @@ pub struct Flow {
     pub kind: u8,
     /// [`SEEN_FIN`] and so on, of packets in this direction.
     pub state: u8,
-    /// Zero.
-    pub pad: u16,
+    /// What the entry counts of its pod's quota: 1 or [`HOST_WEIGHT`].
+    pub weight: u16,
 }
 
 /// [`Flow::kind`]: no translation but possibly of the pod's port; kept so that no service flow takes the same tuple.
@@ -250,6 +254,13 @@ pub const FLOW_NETWORK: u8 = 1;
 pub const FLOW_HOST: u8 = 2;
 /// [`Flow::kind`]: to the pod itself.
 pub const FLOW_HAIRPIN: u8 = 3;
+
+/// [`Flow::weight`] of connections over the host link: each is one that the node keeps for the pod, and one of the node's own port if it
+/// goes to a shared Service. Datagrams over the link are questions to DNS, which the node does not track.
+pub const HOST_WEIGHT: u16 = 16;
+/// How many times a pod's quota the node's own port has. What the 110 pods of a node, as many as Kubernetes recommends, can have over
+/// the host link leaves an eighth of it to the node itself.
+pub const NODE_SHARE: u64 = 8;
 
 /// [`Flow::state`]: a packet without SYN, or any of a protocol without connections, was seen.
 pub const SEEN_DATA: u8 = 1;

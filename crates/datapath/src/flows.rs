@@ -70,7 +70,7 @@ impl Flows {
                 swept.live += 1;
             } else if self.flows.remove(key)? {
                 swept.removed += 1;
-                *released.entry(key.ifindex).or_default() += 1;
+                *released.entry(key.ifindex).or_default() += u64::from(flow.weight);
             }
         }
         for (key, affinity) in self.affinity.entries()? {

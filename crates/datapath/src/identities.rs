@@ -24,6 +24,8 @@ pub struct Identity {
     pub alias: Ipv4Addr,
     /// The pod's MAC address.
     pub mac: [u8; 6],
+    /// Whether it is the node itself, by its own port, which may have more flows than a pod.
+    pub is_node: bool,
 }
 
 impl Identity {
@@ -34,7 +36,7 @@ impl Identity {
             ip: wire(self.ip),
             gateway: wire(self.gateway),
             alias: wire(self.alias),
-            flags: 0,
+            flags: if self.is_node { abi::POD_NODE } else { 0 },
             mac: self.mac,
             pad: [0; 2],
         }
@@ -49,6 +51,7 @@ impl Identity {
             gateway: address(pod.gateway),
             alias: address(pod.alias),
             mac: pod.mac,
+            is_node: pod.flags & abi::POD_NODE != 0,
         }
     }
 }

@@ -42,14 +42,10 @@ impl Pods {
             )?;
             self.released.set(&identity.ifindex, &0)?;
         }
-        let flags = kept.map_or(0, |kept| kept.flags);
-        self.pods.set(
-            &identity.ifindex,
-            &abi::Pod {
-                flags,
-                ..identity.to_abi()
-            },
-        )?;
+        let traced = kept.map_or(0, |kept| kept.flags & abi::POD_TRACED);
+        let mut pod = identity.to_abi();
+        pod.flags |= traced;
+        self.pods.set(&identity.ifindex, &pod)?;
         self.aliases.set(&wire(identity.alias), &identity.ifindex)?;
         self.addresses.set(&wire(identity.ip), &identity.ifindex)
     }

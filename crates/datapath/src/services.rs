@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 
 use crate::Error;
 use crate::abi::{self, BackendKey, NetworkKey};
-use crate::model::{Backend, Service, ServiceKey};
+use crate::model::{Backend, Protocol, Service, ServiceKey};
 use crate::table::{Ranges, Table};
 
 /// The only writer of `services`, `backends`, `networks` and `service_cidrs`: stackube-proxy. It holds what the maps hold, so that nothing
@@ -131,10 +131,12 @@ impl Services {
         }
         self.generation = self.generation.wrapping_add(1);
         let count = u32::try_from(after.len()).unwrap_or(u32::MAX);
+        let is_connection = service.host && key.protocol != Protocol::Udp;
         let value = abi::Service {
             id,
             backends: count,
             flags: if service.host { abi::SERVICE_HOST } else { 0 },
+            weight: if is_connection { abi::HOST_WEIGHT } else { 1 },
             affinity: service
                 .affinity
                 .map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX)),

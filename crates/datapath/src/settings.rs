@@ -31,7 +31,8 @@ pub struct LinkSettings {
 /// What one pod may use of its node. A rate is (packets per second, packets at once).
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Entries in the flow table: two to a connection through a service, one to another. 1024 to 1000000.
+    /// Entries in the flow table: two to a connection through a service, one to another; one over the host link counts 16 times.
+    /// The node's own port may have eight times as many. 1024 to 1000000.
     pub flows: u32,
     /// DNS queries.
     pub dns: (u32, u32),
@@ -46,7 +47,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            flows: 65_536,
+            flows: 16_384,
             dns: (1000, 2000),
             host: (100, 300),
             refusals: (500, 500),
@@ -88,5 +89,26 @@ impl LinkSettings {
             rates,
         };
         set_array(root, "settings", settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As many pods as Kubernetes recommends for a node.
+    const PODS: u64 = 110;
+    /// Size of the map `flows`, see bpf/src/maps.rs.
+    const TABLE: u64 = 2 << 20;
+
+    #[test]
+    fn the_pods_of_a_node_cannot_use_up_what_they_share() {
+        let quota = u64::from(Limits::default().flows);
+        let of_node = quota * abi::NODE_SHARE;
+        assert!(PODS * quota + of_node <= TABLE, "the flow table");
+        let connections = quota / (2 * u64::from(abi::HOST_WEIGHT));
+        assert_eq!(connections, 512);
+        // Those to shared Services go through the node's own port, each with two entries there.
+        assert!(PODS * connections * 2 <= of_node * 7 / 8, "the node's own port");
     }
 }

@@ -85,7 +85,7 @@ impl Trace {
             ifindex,
         };
         while trace.ring.next().is_some() {} // what an earlier reader left
-        trace.mark(abi::POD_TRACED)?;
+        trace.mark(true)?;
         Ok(trace)
     }
 
@@ -107,11 +107,13 @@ impl Trace {
         self.flows.list(self.ifindex)
     }
 
-    fn mark(&self, flags: u32) -> Result<(), Error> {
+    fn mark(&self, traced: bool) -> Result<(), Error> {
         let pod = self
             .pods
             .get(&self.ifindex)?
             .ok_or(Error::NoInterface { ifindex: self.ifindex })?;
+        let others = pod.flags & !abi::POD_TRACED;
+        let flags = others | if traced { abi::POD_TRACED } else { 0 };
         self.pods.set(&self.ifindex, &abi::Pod { flags, ..pod })
     }
 }
@@ -132,7 +134,7 @@ fn borrow<T>(_owner: &T, fd: std::os::fd::RawFd) -> std::os::fd::BorrowedFd<'_> 
 impl Drop for Trace {
     fn drop(&mut self) {
         // A pod that is gone needs nothing.
-        let _gone = self.mark(0);
+        let _gone = self.mark(false);
     }
 }
 

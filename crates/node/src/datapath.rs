@@ -12,6 +12,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ipnet::Ipv4Net;
+use stackube_api::PortHolder;
 use stackube_datapath::abi::NetworkKey;
 use stackube_datapath::{Identity, Limits, LinkSettings, Mode, Programs};
 use thiserror::Error;
@@ -126,6 +127,7 @@ impl Datapath {
                 gateway: assignment.gateway,
                 alias,
                 mac: assignment.mac,
+                is_node: assignment.holder == PortHolder::Node,
             })?;
             Ok(())
         })

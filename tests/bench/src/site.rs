@@ -107,6 +107,7 @@ impl Site {
                 gateway: gateway(address),
                 alias: Ipv4Addr::new(169, 254, 128, number),
                 mac: mac(pod, "eth0")?,
+                is_node: false,
             });
         }
         let far = ifindex(&self.node, "stackube1")?;

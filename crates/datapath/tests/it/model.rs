@@ -208,8 +208,9 @@ fn whatever_happens_a_flow_has_one_backend_and_its_answers_come_back() {
         kernel.synced();
         let mut model = Model::default();
         let outcomes = steps.iter().map(|step| model.step(kernel, step)).collect();
-        let of_pod = kernel.flows().len() as u64;
-        assert_eq!(kernel.added(), of_pod, "the pod's entries are counted right");
+        let flows = kernel.flows();
+        let counted: u64 = flows.iter().map(|(_, flow)| u64::from(flow.weight)).sum();
+        assert_eq!(kernel.added(), counted, "the pod's entries are counted right");
         outcomes
     };
     let (xdp, tcx) = (std::cell::RefCell::new(&mut *xdp), std::cell::RefCell::new(&mut *tcx));

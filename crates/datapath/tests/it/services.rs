@@ -423,6 +423,44 @@ fn fragments_follow_their_first() {
 }
 
 #[test]
+fn connections_over_the_host_link_are_few() {
+    in_both_modes(|kernel| {
+        let limits = Limits {
+            flows: 128,
+            host: (0, 1000),
+            ..Limits::default()
+        };
+        let to_host = |backend| Service {
+            host: true,
+            ..backends(&[backend])
+        };
+        for (is_node, most) in [(false, 4), (true, 8 * 4)] {
+            kernel.reset(limits);
+            kernel.synced();
+            kernel.serve("tcp 10.96.0.1:443", &to_host("192.0.2.1:6443"));
+            kernel.serve("udp 10.96.0.10:53", &to_host("169.254.77.1:53"));
+            kernel.mark_node(is_node);
+            let connect = |kernel: &mut crate::lab::kernel::Kernel, port: u16| {
+                let syn = Packet::tcp(at(&format!("10.244.0.5:{port}")), at("10.96.0.1:443"), "S");
+                kernel.pod_sends(&syn) != Outcome::Dropped
+            };
+            let connected = (0..100).filter(|port| connect(kernel, 6000 + port)).count();
+            assert_eq!(connected, most);
+            assert_eq!(kernel.added(), 32 * connected as u64);
+            // What has ended makes room.
+            kernel.age_flows(Duration::from_secs(61));
+            kernel.programs.sweep().unwrap();
+            assert_eq!(kernel.added(), 0);
+            assert!(connect(kernel, 5000));
+            // Questions to DNS are no connections.
+            let question = Packet::udp(at("10.244.0.5:5001"), at("10.96.0.10:53"));
+            assert_ne!(kernel.pod_sends(&question), Outcome::Dropped);
+            assert_eq!(kernel.added(), 34);
+        }
+    });
+}
+
+#[test]
 fn a_pod_has_its_quota_and_its_rates_and_no_more() {
     in_both_modes(|kernel| {
         let limits = Limits {
@@ -488,7 +526,7 @@ fn the_sweep_keeps_what_lives() {
         connect(kernel, 1, &["S"]); // half open: its answer was seen, its third segment not
         connect(kernel, 2, &["S", "A"]);
         connect(kernel, 3, &["S", "A", "FA"]);
-        for (seconds, left) in [(50, 6), (70, 2), (3600, 2), (3 * 3600, 0)] {
+        for (seconds, left) in [(5, 6), (6, 4), (70, 2), (3600, 2), (3 * 3600, 0)] {
             kernel.age_flows(Duration::from_secs(seconds));
             kernel.programs.sweep().unwrap();
             assert_eq!(kernel.flows().len(), left, "{seconds}: {:?}", kernel.flows());

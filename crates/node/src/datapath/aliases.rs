@@ -46,6 +46,7 @@ mod tests {
             gateway: Ipv4Addr::new(10, 0, 0, 254),
             alias,
             mac: [2, 0, 0, 0, 0, 1],
+            is_node: false,
         }
     }
 

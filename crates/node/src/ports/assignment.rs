@@ -14,6 +14,8 @@ use crate::protocol::PodRef;
 pub struct Assignment {
     /// UID of the Port object: a Port of the same name that was made anew is another.
     pub object_uid: String,
+    /// Who is plugged in.
+    pub holder: PortHolder,
     /// Namespace of the Network: whose services the pod sees.
     pub network: String,
     /// Neutron port, the `iface-id`.
@@ -98,6 +100,7 @@ fn read(port: &Port, status: &stackube_api::PortStatus) -> Option<Assignment> {
     let mtu = u32::try_from(status.mtu?).ok()?;
     let assignment = Assignment {
         object_uid: port.metadata.uid.clone()?,
+        holder: port.spec.holder,
         network: port.spec.network_namespace.clone(),
         port_id: status.port_id.clone().filter(|id| !id.is_empty())?,
         mac: mac(status.mac.as_deref()?)?,

@@ -167,6 +167,14 @@ impl Kernel {
         usage.added - released
     }
 
+    /// Makes the pod be the node itself, or not.
+    pub(crate) fn mark_node(&self, is_node: bool) {
+        let mut pods: HashMap<_, u32, abi::Pod> = Self::map(&self.root(), "pods");
+        let pod = pods.get(&DEVICE, 0).unwrap();
+        let flags = if is_node { abi::POD_NODE } else { 0 };
+        pods.insert(DEVICE, abi::Pod { flags, ..pod }, 0).unwrap();
+    }
+
     pub(crate) fn flows(&self) -> Vec<(abi::FlowKey, abi::Flow)> {
         Self::map(&self.root(), "flows").iter().map(Result::unwrap).collect()
     }

@@ -118,6 +118,7 @@ impl Node {
             gateway: Ipv4Addr::new(10, 244, 0, 1),
             alias: Ipv4Addr::new(169, 254, 128, u8::try_from(number).unwrap()),
             mac: mac("eth0", &pod.name),
+            is_node: false,
         };
         self.programs.as_ref().unwrap().attach(&identity).unwrap();
         self.own.ip(&format!("link set {host} mtu {MTU} master br0 up"));

@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 use rstest::rstest;
+use stackube_api::PortHolder;
 
 use super::*;
 
@@ -22,6 +23,7 @@ fn assignment(port: &str, ip: &str) -> Assignment {
     Assignment {
         network: "test".into(),
         object_uid: "o".into(),
+        holder: PortHolder::Pod,
         port_id: port.into(),
         mac: [0xfa, 0x16, 0x3e, 0, 0, 5],
         address: format!("{ip}/16").parse().unwrap(),
