@@ -53,6 +53,10 @@ pub struct Config {
     /// Addresses that pods may reach although they belong to a node or to the infrastructure, in the same form.
     #[arg(long, env = "KUBESTACK_PERMITTED", default_value = "")]
     pub permitted: Ranges,
+    /// Services of the system network that every network may use, by namespace and name: stackube-proxy says which they are,
+    /// here it matters whether there are any.
+    #[arg(long, env = "KUBESTACK_SHARED_SERVICES", default_value = "")]
+    pub shared_services: String,
     /// Whether a pod starts only when stackube-proxy has written its network's services.
     #[arg(long, env = "KUBESTACK_WAIT_FOR_SERVICES", default_value_t = true, action = clap::ArgAction::Set)]
     pub wait_for_services: bool,
@@ -74,10 +78,16 @@ pub struct Config {
 }
 
 impl Config {
+    /// Whether Services are shared with tenants.
+    pub fn shares(&self) -> bool {
+        !self.shared_services.trim().is_empty()
+    }
+
     /// The part that the sandbox engine needs.
     pub fn settings(&self) -> Settings {
         Settings {
             bridge: self.bridge.clone(),
+            shares: self.shares(),
             port_timeout: Duration::from_secs(self.port_timeout),
             open_timeout: Duration::from_secs(self.open_timeout),
             install_timeout: Duration::from_secs(self.install_timeout),

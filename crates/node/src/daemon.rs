@@ -149,7 +149,13 @@ async fn start(
     } = guards;
     protect().await;
     let (publish_own, own) = watch::channel(None);
-    tasks.spawn(firewall::keep(metrics.clone(), api_servers, own, stop.clone()));
+    tasks.spawn(firewall::keep(
+        metrics.clone(),
+        api_servers,
+        own,
+        config.shares(),
+        stop.clone(),
+    ));
     let changes = Changes::subscribe();
     while let Err(error) = engine.ensure_link().await {
         warn!(error = %error.report(), "cannot set up the node's link to its pods yet");

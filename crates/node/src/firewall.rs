@@ -15,7 +15,8 @@
 //! and answers to all of that. The programs at the link's ends see to the same from the pods' side.
 //!
 //! By the node's own port ([`crate::ownport`]) the node begins what it likes, but for what kubelet's mark would send
-//! elsewhere, and nobody begins anything with the node; neither there nor, by the port's address, anywhere else.
+//! elsewhere, and nobody begins anything with the node; neither there nor, by the port's address, anywhere else. Where
+//! Services are shared, what pods send by the link may go out there, and answers back.
 //!
 //! The table is written by netlink, so that the image needs neither `nft` nor its libraries, and watched: whoever
 //! flushes the ruleset gets it back within a second. It stays when the daemon goes, as the pods do.
@@ -95,6 +96,8 @@ pub struct Facts {
     pub api_servers: Option<BTreeSet<SocketAddrV4>>,
     /// The addresses of the node's own port.
     pub own: Option<BTreeSet<Ipv4Addr>>,
+    /// Whether pods use Services by it.
+    pub shares: Option<bool>,
 }
 
 /// Held while the table is read and written, so that nobody writes what another has just changed.
@@ -112,6 +115,7 @@ pub fn ensure(facts: &Facts) -> Result<Outcome, FirewallError> {
     let wanted = wanted(&Known {
         api_servers: facts.api_servers.clone().unwrap_or_else(|| known.api_servers.clone()),
         own: facts.own.clone().unwrap_or_else(|| known.own.clone()),
+        shares: facts.shares.unwrap_or(known.shares),
     });
     if found == Some(wanted.as_found()) {
         return Ok(Outcome::Same);
@@ -129,6 +133,7 @@ pub async fn keep(
     metrics: Metrics,
     mut api_servers: watch::Receiver<ApiServers>,
     mut own: watch::Receiver<Addresses>,
+    shares: bool,
     stop: CancellationToken,
 ) {
     let mut announcements = subscribe();
@@ -156,6 +161,7 @@ pub async fn keep(
         let facts = Facts {
             api_servers: api_servers.borrow_and_update().clone(),
             own: own.borrow_and_update().clone(),
+            shares: Some(shares),
         };
         match tokio::task::spawn_blocking(move || ensure(&facts)).await {
             Ok(Ok(Outcome::Same)) | Err(_) => {}

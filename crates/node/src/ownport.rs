@@ -4,8 +4,9 @@
 //! It is a pod's veth pair with the pod's programs on the end that is in Open vSwitch. The other end, [`DEVICE`], stays in
 //! the node's own namespace. What is routed over it is [`TABLE`], the range of the system network and those of Services:
 //! only what the node itself sends is sent to that table, and only if the main table has no route as specific of its own.
-//! So nothing that was there before is shadowed, and nothing is forwarded. The firewall keeps out whatever the node has
-//! not begun itself.
+//! So nothing that was there before is shadowed, and nothing is forwarded but for shared Services, if there are any: what
+//! pods send to those comes by the node's link, from their aliases, and leaves here with the node's address. The firewall
+//! keeps out whatever the node has not begun itself or passed on so.
 
 pub mod keep;
 mod routes;
@@ -98,7 +99,8 @@ impl OwnPort {
     }
 
     /// Makes the node's end, which has to be there, and the ways to the system network and to `services` over it as they
-    /// should be, and says what it had to do: nothing, usually.
+    /// should be, and says what it had to do: nothing, usually. `shares` is whether pods are let through to `services`, as
+    /// far as their programs send them here.
     ///
     /// # Errors
     /// When the kernel refuses, or the device is missing.
@@ -106,6 +108,7 @@ impl OwnPort {
         &self,
         interface: &PodInterface,
         services: &BTreeSet<Ipv4Net>,
+        shares: bool,
     ) -> Result<Vec<&'static str>, LinkError> {
         let _turn = self.turn.lock().await;
         let mut done = vec![];
@@ -119,7 +122,9 @@ impl OwnPort {
         routes::ensure(&self.handle, end.index, interface, services, &mut done).await?;
         let mut ranges = services.clone();
         ranges.insert(interface.address.trunc());
-        rules::ensure(&self.handle, &ranges, &mut done).await?;
+        let none = BTreeSet::new();
+        let shared = if shares { services } else { &none };
+        rules::ensure(&self.handle, &ranges, shared, &mut done).await?;
         Ok(done)
     }
 
@@ -129,7 +134,8 @@ impl OwnPort {
     /// When the kernel refuses.
     pub async fn clear(&self) -> Result<(), LinkError> {
         let _turn = self.turn.lock().await;
-        rules::ensure(&self.handle, &BTreeSet::new(), &mut vec![]).await
+        let none = BTreeSet::new();
+        rules::ensure(&self.handle, &none, &none, &mut vec![]).await
     }
 }
 

@@ -1,7 +1,9 @@
 //! Command line and environment.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
@@ -70,6 +72,9 @@ pub struct RunOptions {
     /// the node's resolv.conf.
     #[arg(long, env = "STACKUBE_DNS_UPSTREAMS", value_delimiter = ',', value_parser = upstream)]
     pub dns_upstreams: Vec<SocketAddr>,
+    /// Services of the system network that every network may use, as `namespace/name` with commas or white space between them.
+    #[arg(long, env = "STACKUBE_SHARED_SERVICES", default_value = "")]
+    pub shared_services: Shared,
     /// DNS queries that a pod may send in a second, on average.
     #[arg(long, env = "STACKUBE_DNS_POD_RATE", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub dns_pod_rate: u32,
@@ -146,10 +151,24 @@ fn root(maps: Option<&PathBuf>) -> PathBuf {
     maps.cloned().unwrap_or_else(|| stackube_datapath::PIN_ROOT.into())
 }
 
+/// A list of Services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Shared(pub BTreeSet<ObjectName>);
+
+impl FromStr for Shared {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let names = text.split(|c: char| c == ',' || c.is_whitespace());
+        let names = names.filter(|name| !name.is_empty()).map(object_name);
+        names.collect::<Result<_, _>>().map(Self)
+    }
+}
+
 fn object_name(text: &str) -> Result<ObjectName, String> {
     match text.split_once('/') {
         Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => Ok(ObjectName::new(namespace, name)),
-        _ => Err("write namespace/name".to_owned()),
+        _ => Err(format!("{text:?} is no name of a Service or pod: write namespace/name")),
     }
 }
 
@@ -193,7 +212,20 @@ mod tests {
     #[test]
     fn senseless_options_are_refused() {
         assert!(Args::try_parse_from(["stackube-proxy", "run", "--node-name", "n"]).is_ok());
-        for option in ["--listen=here", "--cluster-dns=fd00::1", "--log-format=xml"] {
+        let listed: Shared = "a/b, c/d\n e/f ".parse().unwrap();
+        assert_eq!(
+            listed.0,
+            [("a", "b"), ("c", "d"), ("e", "f")]
+                .map(|(a, b)| ObjectName::new(a, b))
+                .into()
+        );
+        assert_eq!("".parse(), Ok(Shared::default()));
+        for option in [
+            "--listen=here",
+            "--cluster-dns=fd00::1",
+            "--log-format=xml",
+            "--shared-services=web",
+        ] {
             let args = ["stackube-proxy", "run", "--node-name", "n", option];
             assert!(Args::try_parse_from(args).is_err(), "{option}");
         }

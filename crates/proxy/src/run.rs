@@ -72,6 +72,12 @@ fn names(options: &RunOptions, metrics: dns::Metrics) -> Names {
         service_address: options.cluster_dns,
         system_network: NetworkKey::of(SYSTEM_NAMESPACE).0,
         upstreams: options.dns_upstreams.clone(),
+        shared: options
+            .shared_services
+            .0
+            .iter()
+            .map(|service| (service.namespace.clone(), service.name.clone()))
+            .collect(),
         pod_rate: options.dns_pod_rate,
         pod_burst: options.dns_pod_burst,
         ..dns::Config::default()
@@ -93,7 +99,7 @@ fn cluster(options: &RunOptions) -> Cluster {
         node: options.node_name.clone(),
         zone: None,
     };
-    Cluster::new(platform, viewpoint)
+    Cluster::new(platform, viewpoint).sharing(options.shared_services.0.clone())
 }
 
 /// A client for the API server, by a kubeconfig or by the service account.

@@ -1,16 +1,14 @@
 //! Keystone by hand: domains, users, credentials and tokens as unusual clients and attackers have them.
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
-use futures::FutureExt;
 use reqwest::{Method, Response};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use stackube_openstack::{AuthUrl, CloudConfig};
 
-use crate::devbox::Devbox;
+use crate::{always::always, devbox::Devbox};
 
 /// The devbox's Keystone, with its administrator's token.
 #[derive(Debug)]
@@ -28,10 +26,11 @@ pub struct Keystone {
 /// When Keystone does not answer, `body` panics, or something cannot be removed.
 pub async fn with_keystone(devbox: &Devbox, body: impl AsyncFnOnce(&Keystone)) {
     let keystone = Keystone::connect(devbox).await.expect("Keystone should answer");
-    let outcome = AssertUnwindSafe(body(&keystone)).catch_unwind().await;
-    let removed = keystone.remove_all().await;
-    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-    removed.expect("what a test made in Keystone should be removable");
+    always(body(&keystone), async {
+        let removed = keystone.remove_all().await;
+        removed.expect("what a test made in Keystone should be removable");
+    })
+    .await;
 }
 
 impl Keystone {

@@ -8,6 +8,8 @@
     reason = "a test ends by a panic that says what was expected"
 )]
 
+pub mod admin;
+pub mod always;
 pub mod bench;
 pub mod cloud;
 pub mod devbox;
@@ -15,5 +17,6 @@ pub mod guide;
 pub mod identity;
 pub mod keystone;
 pub mod pods;
+pub mod services;
 pub mod tenant;
 pub mod wait;

@@ -1,14 +1,13 @@
 //! Tenants of tests: created from YAML like a person would, removed whatever happens, and checked for what they leave.
 
-use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
+use std::{future::Future, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use futures::FutureExt;
 use kube::{Api, ResourceExt, api::DeleteParams};
 use stackube_api::{Tenant, TenantState};
 use stackube_openstack::id::ProjectId;
 
-use crate::{cloud, devbox::Devbox, wait};
+use crate::{always::always, cloud, devbox::Devbox, wait};
 
 /// From `kubectl create` to Active. Router calls take seconds each, and tests run side by side.
 pub const ACTIVE: Duration = Duration::from_secs(300);
@@ -35,22 +34,14 @@ pub async fn with_tenant<F: Future<Output = ()>>(
     create(devbox, &name, spec)
         .await
         .expect("the API server should accept the Tenant");
-    let project = AssertUnwindSafe(async {
+    let body = async {
         let tenant = active(devbox, &name).await;
         let project = project_of(&tenant);
         body(tenant).await;
         project
-    })
-    .catch_unwind()
-    .await;
-    let outcome = AssertUnwindSafe(delete(devbox, &name)).catch_unwind().await;
-    match project {
-        Err(panic) => std::panic::resume_unwind(panic),
-        Ok(project) => {
-            outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            cloud::assert_nothing_left(devbox, &project).await;
-        }
-    }
+    };
+    let project = always(body, delete(devbox, &name)).await;
+    cloud::assert_nothing_left(devbox, &project).await;
 }
 
 /// As [`with_tenant`], with two tenants of equal addresses.

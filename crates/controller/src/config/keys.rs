@@ -1,7 +1,7 @@
 //! The keys of the ConfigMap.
 
 /// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
-pub(super) const KNOWN: [&str; 40] = [
+pub(super) const KNOWN: [&str; 41] = [
     "auth-url",
     "ca-file",
     "cluster-dns",
@@ -29,6 +29,7 @@ pub(super) const KNOWN: [&str; 40] = [
     "reserved-cidrs",
     "reserved-names",
     "service-cidr",
+    "shared-services",
     "sweep-delete",
     "sweep-grace",
     "sweep-interval",

@@ -169,6 +169,7 @@ mod tests {
         let table = wanted(&Known {
             api_servers: ["192.0.2.1:6443".parse().unwrap()].into(),
             own: ["10.240.0.5".parse().unwrap()].into(),
+            shares: true,
         });
         let mut read = Table {
             name: table.name.clone(),

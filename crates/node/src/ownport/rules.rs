@@ -1,9 +1,15 @@
 //! Who is sent to the table of the node's own port: what the node itself sends to its ranges, unless the main table knows
-//! better. Two rules a range:
+//! better. Two rules a range,
 //!
 //! ```text
 //! 772: from all to RANGE iif lo lookup main suppress_prefixlength (length of RANGE - 1)
 //! 773: from all to RANGE iif lo lookup 78
+//! ```
+//!
+//! and a third where Services are shared, for what comes from pods by the node's link:
+//!
+//! ```text
+//! 774: from all to RANGE iif stackube0 lookup 78
 //! ```
 //!
 //! `iif lo` is what the host sends, not what it forwards (ip-rule(8)). The first takes routes of others that are as specific
@@ -19,12 +25,14 @@ use rtnetlink::Handle;
 
 use super::TABLE;
 use crate::link::LinkError;
+use crate::nodelink::NEAR;
 use crate::nodelink::routes::PROTOCOL;
 use crate::nodelink::rules::{SUBJECT, list, table};
 
 /// After those of the node's link, before those of the main table.
 const OTHERS: u32 = 772;
 const OWN: u32 = 773;
+const SHARED: u32 = 774;
 const MAIN: u32 = RouteHeader::RT_TABLE_MAIN as u32;
 /// The device that stands for the host itself.
 const HOST: &str = "lo";
@@ -35,18 +43,21 @@ struct Rule {
     priority: u32,
     to: Ipv4Net,
     table: u32,
+    /// The device by which it comes.
+    by: &'static str,
     /// Routes with this prefix length or a shorter one do not count.
     suppressed: Option<u32>,
 }
 
-/// Makes the rules for `ranges` be there once, and no others of ours.
+/// Makes the rules for `ranges`, and for pods to `shared`, be there once, and no others of ours.
 pub(super) async fn ensure(
     handle: &Handle,
     ranges: &BTreeSet<Ipv4Net>,
+    shared: &BTreeSet<Ipv4Net>,
     done: &mut Vec<&'static str>,
 ) -> Result<(), LinkError> {
     let held = list(handle).await?;
-    let mut missing = wanted(ranges);
+    let mut missing = wanted(ranges, shared);
     let is_ours =
         |rule: &RuleMessage| table(rule) == TABLE || rule.attributes.contains(&RuleAttribute::Protocol(PROTOCOL));
     let before = done.len();
@@ -72,24 +83,33 @@ pub(super) async fn ensure(
     Ok(())
 }
 
-fn wanted(ranges: &BTreeSet<Ipv4Net>) -> BTreeSet<Rule> {
+fn wanted(ranges: &BTreeSet<Ipv4Net>, shared: &BTreeSet<Ipv4Net>) -> BTreeSet<Rule> {
     let rules = |range: &Ipv4Net| {
         let to = range.trunc();
         let others = Rule {
             priority: OTHERS,
             to,
             table: MAIN,
+            by: HOST,
             suppressed: Some(u32::from(to.prefix_len()).saturating_sub(1)),
         };
         let own = Rule {
             priority: OWN,
             to,
             table: TABLE,
+            by: HOST,
             suppressed: None,
         };
         [others, own]
     };
-    ranges.iter().flat_map(rules).collect()
+    let of_pods = shared.iter().map(|range| Rule {
+        priority: SHARED,
+        to: range.trunc(),
+        table: TABLE,
+        by: NEAR,
+        suppressed: None,
+    });
+    ranges.iter().flat_map(rules).chain(of_pods).collect()
 }
 
 async fn request(handle: &Handle, rule: Rule) -> Result<(), rtnetlink::Error> {
@@ -100,7 +120,7 @@ async fn request(handle: &Handle, rule: Rule) -> Result<(), rtnetlink::Error> {
         .table_id(rule.table)
         .priority(rule.priority)
         .action(RuleAction::ToTable)
-        .input_interface(HOST)
+        .input_interface(rule.by)
         .destination_prefix(rule.to.network(), rule.to.prefix_len());
     let attributes = &mut request.message_mut().attributes;
     attributes.push(RuleAttribute::Protocol(PROTOCOL));
@@ -110,14 +130,14 @@ async fn request(handle: &Handle, rule: Rule) -> Result<(), rtnetlink::Error> {
 
 /// Reads a rule; `None` if it says anything that ours do not.
 fn read(message: &RuleMessage) -> Option<Rule> {
-    let (mut priority, mut to, mut of_host, mut suppressed) = (None, None, false, None);
+    let (mut priority, mut to, mut by, mut suppressed) = (None, None, None, None);
     for attribute in &message.attributes {
         match attribute {
             RuleAttribute::Priority(value) => priority = Some(*value),
             RuleAttribute::Destination(IpAddr::V4(address)) => {
                 to = Ipv4Net::new(*address, message.header.dst_len).ok();
             }
-            RuleAttribute::Iifname(name) => of_host = name == HOST,
+            RuleAttribute::Iifname(name) => by = [HOST, NEAR].into_iter().find(|known| name == known),
             // The kernel says "none" so.
             RuleAttribute::SuppressPrefixLen(u32::MAX) => {}
             RuleAttribute::SuppressPrefixLen(length) => suppressed = Some(*length),
@@ -125,11 +145,12 @@ fn read(message: &RuleMessage) -> Option<Rule> {
             _ => {}
         }
     }
-    let ours = of_host && message.header.action == RuleAction::ToTable && message.header.src_len == 0;
+    let ours = message.header.action == RuleAction::ToTable && message.header.src_len == 0;
     Some(Rule {
         priority: priority?,
         to: to.filter(|_| ours)?,
         table: table(message),
+        by: by?,
         suppressed,
     })
 }
@@ -141,13 +162,16 @@ mod tests {
     #[test]
     fn routes_of_others_come_first_unless_they_are_less_specific() {
         let range: Ipv4Net = "10.96.0.0/12".parse().unwrap();
-        let rules: Vec<Rule> = wanted(&BTreeSet::from([range])).into_iter().collect();
-        let [others, own] = rules.as_slice() else {
+        let rules: Vec<Rule> = wanted(&BTreeSet::from([range]), &BTreeSet::from([range]))
+            .into_iter()
+            .collect();
+        let [others, own, shared] = rules.as_slice() else {
             panic!("{rules:?}");
         };
         assert_eq!((others.table, others.suppressed, others.to), (MAIN, Some(11), range));
         assert_eq!((own.table, own.suppressed, own.to), (TABLE, None, range));
         assert!(others.priority < own.priority);
-        assert!(wanted(&BTreeSet::new()).is_empty());
+        assert_eq!((others.by, own.by, shared.by, shared.table), (HOST, HOST, NEAR, TABLE));
+        assert!(wanted(&BTreeSet::new(), &BTreeSet::new()).is_empty());
     }
 }

@@ -34,6 +34,8 @@ use crate::protocol::{Attachment, PodRef};
 pub struct Settings {
     /// The integration bridge.
     pub bridge: String,
+    /// Whether the node passes on what pods send to Services of the system network that are shared.
+    pub shares: bool,
     /// Longest wait for a pod's Port to be ready.
     pub port_timeout: Duration,
     /// Longest wait for ovs-vswitchd to open a device.
@@ -48,6 +50,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             bridge: "br-int".into(),
+            shares: false,
             port_timeout: Duration::from_secs(45),
             open_timeout: Duration::from_secs(10),
             install_timeout: Duration::from_secs(25),

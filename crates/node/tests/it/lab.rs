@@ -66,6 +66,8 @@ pub(crate) struct Lab {
     pub(crate) api: Api,
     /// Whether the daemon waits for stackube-proxy, which only some tests stand in for.
     pub(crate) services: Cell<bool>,
+    /// Services of the system network that the daemon shares with tenants.
+    pub(crate) shared: Cell<&'static str>,
     daemon: RefCell<Option<Process>>,
     bpf: bpf::Mount,
     directory: TempDir,
@@ -119,6 +121,7 @@ impl Lab {
             ovs,
             api,
             services: Cell::new(false),
+            shared: Cell::new(""),
             daemon: RefCell::new(None),
             bpf: bpf::Mount::new(&directory.path().join("bpf")),
             directory,
@@ -145,6 +148,7 @@ impl Lab {
             .env("KUBESTACK_PIN_ROOT", self.pin_root())
             .env("KUBESTACK_CGROUP_MOUNT", self.path("no-cgroups"))
             .env("KUBESTACK_WAIT_FOR_SERVICES", self.services.get().to_string())
+            .env("KUBESTACK_SHARED_SERVICES", self.shared.get())
             .env("KUBESTACK_SERVICES_TIMEOUT", "2")
             .env("KUBESTACK_PORT_TIMEOUT", self.waits.port.to_string())
             .env("KUBESTACK_OPEN_TIMEOUT", self.waits.open.to_string())

@@ -1,5 +1,6 @@
 //! The node's own port on the system network: what the node reaches by it, and that nobody reaches the node.
 
+mod shared;
 mod upkeep;
 mod walls;
 
@@ -119,9 +120,13 @@ fn router(lab: &Lab) -> Namespace {
 }
 
 fn service(lab: &Lab, vip: &str, protocol: Protocol, backend: SocketAddrV4, host: bool) {
+    service_of(lab, SYSTEM, vip, protocol, backend, host);
+}
+
+fn service_of(lab: &Lab, network: &str, vip: &str, protocol: Protocol, backend: SocketAddrV4, host: bool) {
     let vip: SocketAddrV4 = vip.parse().unwrap();
     let key = ServiceKey {
-        network: NetworkKey::of(SYSTEM),
+        network: NetworkKey::of(network),
         vip: *vip.ip(),
         port: vip.port(),
         protocol,

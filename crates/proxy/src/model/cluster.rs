@@ -49,6 +49,8 @@ pub struct Dirty {
 #[derive(Clone, Debug)]
 pub struct Cluster {
     platform: Platform,
+    /// Services of the system network that every network has.
+    shared: BTreeSet<ObjectName>,
     viewpoint: Viewpoint,
     /// Namespace -> namespace of its network; `None` while its label makes no sense.
     namespaces: BTreeMap<String, Option<String>>,
@@ -68,6 +70,7 @@ impl Cluster {
     pub fn new(platform: Platform, viewpoint: Viewpoint) -> Self {
         Self {
             platform,
+            shared: BTreeSet::new(),
             viewpoint,
             namespaces: BTreeMap::new(),
             ports: BTreeMap::new(),
@@ -80,6 +83,12 @@ impl Cluster {
                 ..Dirty::default()
             },
         }
+    }
+
+    /// The same with Services of the system network that every network has.
+    #[must_use]
+    pub fn sharing(self, shared: BTreeSet<ObjectName>) -> Self {
+        Self { shared, ..self }
     }
 
     /// What has changed since the last call.
@@ -248,6 +257,11 @@ impl Cluster {
         namespaces.flat_map(|(namespace, _)| services_of(&self.services, namespace))
     }
 
+    /// Services that networks have besides their own, whether they exist or not.
+    pub fn shared_services(&self) -> impl Iterator<Item = &ObjectName> {
+        self.shared.iter()
+    }
+
     /// How many Services of all networks are known.
     pub fn services_known(&self) -> usize {
         self.services.len()
@@ -282,6 +296,31 @@ impl Cluster {
             }
         }
         claims
+    }
+
+    /// What a Service claims in the networks of others: nothing, unless it is one of the system network's that is shared. Then
+    /// the address stands for itself on the host link, from where the node passes it on by its own port on the system network.
+    pub fn shared_claims(&self, service: &ObjectName) -> Vec<Claim> {
+        let is_shared = self.shared.contains(service) && self.network_of(&service.namespace) == Some(SYSTEM_NAMESPACE);
+        let Some(record) = self.services.get(service).filter(|_| is_shared) else {
+            return vec![];
+        };
+        // The host link carries these two.
+        let carried = record.ports.iter().filter(|port| port.protocol != Protocol::Sctp);
+        let claim = |port: &super::service::ServicePort| {
+            let vip = Vip {
+                address: record.cluster_ip,
+                port: port.port,
+                protocol: port.protocol,
+            };
+            let target = Target {
+                backends: vec![Backend::new(vip.address, vip.port)],
+                host: true,
+                affinity: None,
+            };
+            (vip, Rank::ClusterIp, target)
+        };
+        carried.map(claim).collect()
     }
 
     /// What every network has, with its owner: DNS and the API servers.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ipnet::Ipv4Net;
 
-use super::{Claims, Cluster, Dirty, ObjectName, Target, Vip};
+use super::{Claim, Claims, Cluster, Dirty, ObjectName, Target, Vip};
 
 /// What has to be looked at in the maps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -77,15 +77,9 @@ impl Desired {
     }
 
     fn service(&mut self, cluster: &Cluster, service: &ObjectName, update: &mut Update) {
-        let own = cluster.network_of(&service.namespace);
         // The namespace may have been another network's before it was made anew, or be unknown by now.
         for (name, (range, claims)) in &mut self.networks {
-            let wanted = if own == Some(name) {
-                cluster.claims_of(service, *range)
-            } else {
-                vec![]
-            };
-            let touched = claims.set(service, wanted);
+            let touched = claims.set(service, wanted(cluster, name, service, *range));
             update
                 .touched
                 .extend(touched.into_iter().map(|vip| (name.clone(), vip)));
@@ -116,8 +110,17 @@ fn everything(cluster: &Cluster, network: &str, range: Ipv4Net) -> Claims {
     for (owner, wanted) in cluster.platform_claims() {
         claims.set(&owner, wanted);
     }
-    for service in cluster.services_in(network) {
-        claims.set(service, cluster.claims_of(service, range));
+    for service in cluster.services_in(network).chain(cluster.shared_services()) {
+        claims.set(service, wanted(cluster, network, service, range));
     }
     claims
+}
+
+/// What a Service claims in a network: its own, or another.
+fn wanted(cluster: &Cluster, network: &str, service: &ObjectName, range: Ipv4Net) -> Vec<Claim> {
+    if cluster.network_of(&service.namespace) == Some(network) {
+        cluster.claims_of(service, range)
+    } else {
+        cluster.shared_claims(service)
+    }
 }

@@ -1,13 +1,12 @@
 //! Networks and namespaces that existed before their Tenant: used if they fit, refused with the reason if not. A network stays
 //! when its Tenant goes.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
-use futures::FutureExt;
 use kube::Api;
 use stackube_api::{Network, NetworkState, TenantState};
-use stackube_e2e::{devbox::Devbox, pods, tenant, wait};
+use stackube_e2e::{always::always, devbox::Devbox, pods, tenant, wait};
 use stackube_openstack::{
     Session,
     id::{NetworkId, ProjectId, RouterId, SubnetId},
@@ -102,15 +101,12 @@ impl Estate {
 async fn with_estate(devbox: &Devbox, test: &str, body: impl AsyncFnOnce(&Estate)) {
     let session = devbox.cloud.service();
     let estate = Estate::build(&session, test).await;
-    let outcome = AssertUnwindSafe(body(&estate)).catch_unwind().await;
-    if outcome.is_err() {
-        // Whatever Tenants the test has made stand in the way of removing what they use.
+    always(body(&estate), async {
+        // Whatever Tenants a failed test leaves stand in the way of removing what they use.
         tenant::delete(devbox, &estate.name).await;
-    }
-    estate.remove(&session).await;
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
+        estate.remove(&session).await;
+    })
+    .await;
 }
 
 /// Waits until the Tenant's Network is Failed, and its and the Tenant's messages contain `why`; deletes the Tenant.
@@ -251,13 +247,13 @@ async fn a_namespace_is_taken_over_only_when_handed_over_and_empty() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
     let name = tenant::unique("handed");
-    let outcome = AssertUnwindSafe(hand_over(&devbox, &name)).catch_unwind().await;
-    if let Err(panic) = outcome {
+    always(hand_over(&devbox, &name), async {
         for kind in ["tenant", "namespace"] {
-            let _ = devbox.kubectl(&["delete", kind, &name, "--ignore-not-found"], "").await;
+            let delete = ["delete", kind, &name, "--ignore-not-found"];
+            devbox.kubectl(&delete, "").await.unwrap();
         }
-        std::panic::resume_unwind(panic);
-    }
+    })
+    .await;
 }
 
 async fn hand_over(devbox: &Devbox, name: &str) {

@@ -25,6 +25,7 @@ mod processes;
 mod rights;
 mod runtimes;
 mod services;
+mod sharing;
 mod sweep;
 mod tenants;
 mod tokens;

@@ -1,14 +1,11 @@
 //! What breaks, and what must not: daemons killed at any moment, OpenStack away for a minute.
 
-use std::{
-    panic::AssertUnwindSafe,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use futures::FutureExt;
 use kube::ResourceExt;
 use stackube_api::TenantState;
 use stackube_e2e::{
+    always::always,
     cloud,
     devbox::Devbox,
     pods,
@@ -84,11 +81,10 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
 /// Stops Keystone and Neutron, runs `body`, and starts them again whatever happened: the next test needs them.
 async fn with_openstack_away(devbox: &Devbox, body: impl AsyncFnOnce()) {
     devbox.host("systemctl stop keystone neutron-api").await.unwrap();
-    let outcome = AssertUnwindSafe(body()).catch_unwind().await;
-    devbox.host("systemctl start keystone neutron-api").await.unwrap();
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
+    always(body(), async {
+        devbox.host("systemctl start keystone neutron-api").await.unwrap();
+    })
+    .await;
 }
 
 /// Asserts that the Tenant says that Keystone is away.

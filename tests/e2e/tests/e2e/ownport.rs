@@ -1,65 +1,22 @@
 //! The node's own port on the system network: what the host, hostNetwork pods and the API server reach by it, and that tenants
 //! have no part in it.
 
-use std::future::Future;
-use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use futures::FutureExt;
 use kube::{Api, ResourceExt};
-use serde_json::{Value, json};
+use serde_json::json;
 use stackube_api::{Port, PortHolder};
 use stackube_e2e::{
+    admin::{create, with_admin_namespace},
     devbox::Devbox,
     pods::{self, assert_cut_off},
+    services::{expose, label},
     tenant::{unique, with_tenant},
     wait,
 };
 
 use crate::shared;
-
-/// A namespace of the administrator, whose pods are on the system network; it goes whatever `body` does.
-async fn with_admin_namespace<F: Future<Output = ()>>(devbox: &Devbox, test: &str, body: impl FnOnce(String) -> F) {
-    let name = unique(test);
-    devbox.kubectl(&["create", "namespace", &name], "").await.unwrap();
-    let outcome = AssertUnwindSafe(body(name.clone())).catch_unwind().await;
-    let webhooks = ["delete", "validatingwebhookconfiguration", &name, "--ignore-not-found"];
-    devbox.kubectl(&webhooks, "").await.unwrap();
-    devbox
-        .kubectl(&["delete", "namespace", &name, "--timeout=180s"], "")
-        .await
-        .unwrap();
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
-}
-
-async fn create(devbox: &Devbox, object: &Value) {
-    devbox
-        .kubectl(&["create", "-f", "-"], &object.to_string())
-        .await
-        .unwrap();
-}
-
-/// A Service for the pods with label `run: NAME`; its cluster IP.
-async fn expose(devbox: &Devbox, namespace: &str, name: &str, port: u16) -> String {
-    let service = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"selector": {"run": name}, "ports": [{"port": port}]},
-    });
-    create(devbox, &service).await;
-    let query = [
-        "-n",
-        namespace,
-        "get",
-        "service",
-        name,
-        "-o",
-        "jsonpath={.spec.clusterIP}",
-    ];
-    devbox.kubectl(&query, "").await.unwrap()
-}
 
 /// The address of the node's own port.
 async fn own_address(devbox: &Devbox) -> String {
@@ -91,11 +48,10 @@ async fn assert_host_gets(devbox: &Devbox, address: &str, text: &str) {
 async fn the_host_and_hostnetwork_pods_reach_services_of_the_system_network() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_admin_namespace(&devbox, "own-port", async |namespace| {
-        let pod = pods::run(&devbox, &namespace, "web", "of-system").await;
-        let label = ["-n", &namespace, "label", "pod", "web", "run=web"];
-        devbox.kubectl(&label, "").await.unwrap();
-        let address = expose(&devbox, &namespace, "web", 80).await;
+    with_admin_namespace(&devbox, &unique("own-port"), async |namespace| {
+        let pod = pods::run(&devbox, namespace, "web", "of-system").await;
+        label(&devbox, namespace, "web", "web").await;
+        let address = expose(&devbox, namespace, "web", 80).await;
         for to in [&address, &pod] {
             assert_host_gets(&devbox, to, "of-system").await;
         }
@@ -107,13 +63,13 @@ async fn the_host_and_hostnetwork_pods_reach_services_of_the_system_network() {
                     "command": ["sleep", "86400"]}]},
         });
         create(&devbox, &host).await;
-        pods::ready(&devbox, &namespace, "host").await;
+        pods::ready(&devbox, namespace, "host").await;
         // By name: DNS knows the node by its alias.
         for to in [address.clone(), format!("web.{namespace}.svc.cluster.local")] {
-            pods::assert_reaches(&devbox, &namespace, "host", &to, "of-system").await;
+            pods::assert_reaches(&devbox, namespace, "host", &to, "of-system").await;
         }
         let script = "nc -w 3 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null && echo open";
-        let seen = pods::exec(&devbox, &namespace, "host", script).await.unwrap();
+        let seen = pods::exec(&devbox, namespace, "host", script).await.unwrap();
         assert_eq!(seen.trim(), "open");
     })
     .await;
@@ -170,13 +126,13 @@ fn base64(bytes: &[u8]) -> String {
 async fn the_api_server_calls_a_webhook_on_the_system_network() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_admin_namespace(&devbox, "webhook", async |namespace| {
-        webhook(&devbox, &namespace).await;
+    with_admin_namespace(&devbox, &unique("webhook"), async |namespace| {
+        webhook(&devbox, namespace).await;
         // What cannot be called is ignored, so a refusal is the webhook's own word.
         wait::until("the webhook is asked", Duration::from_secs(60), || async {
             let name = unique("map");
             let made: Result<String> = devbox
-                .kubectl(&["-n", &namespace, "create", "configmap", &name], "")
+                .kubectl(&["-n", namespace, "create", "configmap", &name], "")
                 .await;
             match made {
                 Err(error) if format!("{error:#}").contains("this webhook denies all requests") => Ok(()),
@@ -195,11 +151,10 @@ async fn tenants_have_no_part_in_the_nodes_own_port() {
     let own = own_address(&devbox).await;
     let held = devbox.host("ip -4 -o address show dev stackube-sys").await.unwrap();
     assert!(held.contains(&own), "{held}");
-    with_admin_namespace(&devbox, "own-walls", async |namespace| {
-        pods::run(&devbox, &namespace, "web", "of-system").await;
-        let label = ["-n", &namespace, "label", "pod", "web", "run=web"];
-        devbox.kubectl(&label, "").await.unwrap();
-        let address = expose(&devbox, &namespace, "web", 80).await;
+    with_admin_namespace(&devbox, &unique("own-walls"), async |namespace| {
+        pods::run(&devbox, namespace, "web", "of-system").await;
+        label(&devbox, namespace, "web", "web").await;
+        let address = expose(&devbox, namespace, "web", 80).await;
         assert_host_gets(&devbox, &address, "of-system").await;
         with_tenant(&devbox, "own-walls", "", async |tenant| {
             let name = tenant.name_any();
@@ -208,7 +163,7 @@ async fn tenants_have_no_part_in_the_nodes_own_port() {
             for port in [22, 2379, 6443, 9696, 10250] {
                 assert_cut_off(&devbox, &name, "client", &own, port).await;
                 // Nor has the system network itself a way to the node.
-                assert_cut_off(&devbox, &namespace, "web", &own, port).await;
+                assert_cut_off(&devbox, namespace, "web", &own, port).await;
             }
         })
         .await;

@@ -9,45 +9,12 @@ use serde_json::json;
 use stackube_e2e::{
     devbox::Devbox,
     pods,
+    services::{expose, label},
     tenant::{with_tenant, with_two_tenants},
     wait,
 };
 
 use crate::{alone, shared};
-
-/// Creates a Service on port 80 for the pods with label `app: NAME`; its cluster IP.
-async fn expose(devbox: &Devbox, namespace: &str, name: &str) -> String {
-    let manifest = json!({
-        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
-        "spec": {"selector": {"run": name}, "ports": [{"name": "http", "port": 80}]},
-    });
-    devbox
-        .kubectl(&["create", "-f", "-"], &manifest.to_string())
-        .await
-        .unwrap();
-    cluster_ip(devbox, namespace, name).await
-}
-
-async fn cluster_ip(devbox: &Devbox, namespace: &str, name: &str) -> String {
-    let query = [
-        "-n",
-        namespace,
-        "get",
-        "service",
-        name,
-        "-o",
-        "jsonpath={.spec.clusterIP}",
-    ];
-    devbox.kubectl(&query, "").await.unwrap()
-}
-
-async fn label(devbox: &Devbox, namespace: &str, pod: &str, run: &str) {
-    let run = format!("run={run}");
-    devbox
-        .kubectl(&["-n", namespace, "label", "pod", pod, &run, "--overwrite"], "")
-        .await
-        .unwrap();
-}
 
 /// What a connection to `address:80` comes to: the page, `refused`, or `nothing` when nobody answers at all within two seconds.
 async fn outcome(devbox: &Devbox, namespace: &str, pod: &str, address: &str) -> Result<String> {
@@ -79,7 +46,7 @@ async fn a_service_answers_by_name_and_by_address() {
         pods::run(&devbox, &name, "web", "of-web").await;
         pods::run(&devbox, &name, "client", "client").await;
         label(&devbox, &name, "web", "web").await;
-        let address = expose(&devbox, &name, "web").await;
+        let address = expose(&devbox, &name, "web", 80).await;
         for host in [
             address.clone(),
             "web".into(),
@@ -109,7 +76,7 @@ async fn equal_names_and_ports_of_two_tenants_are_two_services() {
             pods::run(&devbox, namespace, "web", &format!("of-{namespace}")).await;
             pods::run(&devbox, namespace, "client", "client").await;
             label(&devbox, namespace, "web", "web").await;
-            addresses.push(expose(&devbox, namespace, "web").await);
+            addresses.push(expose(&devbox, namespace, "web", 80).await);
         }
         for (own, other, foreign) in [(&a, &b, &addresses[1]), (&b, &a, &addresses[0])] {
             assert_outcome(&devbox, own, "client", "web", &format!("of-{own}")).await;
@@ -134,7 +101,7 @@ async fn a_service_without_endpoints_is_refused_at_once_and_works_when_it_has_on
         pods::run(&devbox, &name, "web", "of-web").await;
         pods::run(&devbox, &name, "client", "client").await;
         label(&devbox, &name, "web", "other").await;
-        let address = expose(&devbox, &name, "web").await;
+        let address = expose(&devbox, &name, "web", 80).await;
         assert_outcome(&devbox, &name, "client", &address, "refused").await;
         label(&devbox, &name, "web", "web").await;
         assert_outcome(&devbox, &name, "client", &address, "of-web").await;
@@ -222,7 +189,7 @@ async fn no_request_fails_while_the_daemons_are_restarted() {
         pods::run(&devbox, &name, "web", "of-web").await;
         pods::run(&devbox, &name, "client", "client").await;
         label(&devbox, &name, "web", "web").await;
-        expose(&devbox, &name, "web").await;
+        expose(&devbox, &name, "web", 80).await;
         assert_outcome(&devbox, &name, "client", "web", "of-web").await;
         // Each request asks for the name anew and opens a connection.
         let load = format!(
@@ -344,7 +311,7 @@ async fn two_hundred_random_changes_are_what_a_pod_sees() {
         let mut vips = vec![];
         for service in 0..SERVICES {
             let name = format!("s{service}");
-            vips.push(expose(&devbox, &namespace, &name).await);
+            vips.push(expose(&devbox, &namespace, &name, 80).await);
             devbox
                 .kubectl(&["-n", &namespace, "delete", "service", &name], "")
                 .await

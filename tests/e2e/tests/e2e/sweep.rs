@@ -1,13 +1,12 @@
 //! The sweeper: what belongs to nothing is reported, and deleted only if the operator says so and it is provably ours.
 
-use std::{panic::AssertUnwindSafe, time::Duration};
+use std::time::Duration;
 
 use anyhow::ensure;
-use futures::FutureExt;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
 use stackube_api::names::{cluster_tag, owner_tag};
-use stackube_e2e::{devbox::Devbox, tenant, wait};
+use stackube_e2e::{always::always, devbox::Devbox, tenant, wait};
 use stackube_openstack::{
     id::{NetworkId, ProjectId},
     identity::CreateProject,
@@ -89,7 +88,7 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
     let (ours, network) = stray(&devbox, &tags, &tags).await;
     let (foreign, forged) = stray(&devbox, &tags, &[]).await;
 
-    let outcome = AssertUnwindSafe(async {
+    let body = async {
         configure(
             &devbox,
             r#"{"sweep-interval": "5s", "sweep-grace": "5s", "sweep-delete": "false"}"#,
@@ -116,19 +115,17 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
             .get_network(&forged)
             .await
             .expect("what is not provably ours must stay, whatever its tags say");
+    };
+    always(body, async {
+        configure(
+            &devbox,
+            r#"{"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}"#,
+        )
+        .await;
+        for (project, network) in [(&ours, &network), (&foreign, &forged)] {
+            let _ = session.delete_network(network).await;
+            let _ = session.delete_project(project).await;
+        }
     })
-    .catch_unwind()
     .await;
-    configure(
-        &devbox,
-        r#"{"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}"#,
-    )
-    .await;
-    for (project, network) in [(&ours, &network), (&foreign, &forged)] {
-        let _ = session.delete_network(network).await;
-        let _ = session.delete_project(project).await;
-    }
-    if let Err(panic) = outcome {
-        std::panic::resume_unwind(panic);
-    }
 }

@@ -36,16 +36,22 @@ const LAST: i32 = 300;
 const TO_API_SERVER: &str = "from pods to the API server ";
 /// The same of a rule for an address of the node's own port.
 const TO_OWN_PORT: &str = "to the node's own port from elsewhere ";
+/// Comment of the rule that is there when Services are shared.
+const SHARED: &str = "from pods to shared services";
 
 /// The table as it should be.
 pub(in crate::firewall) fn wanted(known: &Known) -> Table<Rule> {
-    let Known { api_servers, own } = known;
+    let Known {
+        api_servers,
+        own,
+        shares,
+    } = known;
     Table {
         name: TABLE.into(),
         chains: vec![
             chain("prerouting", Hook::Prerouting, RAW, arriving(own)),
             chain("input", Hook::Input, TRACKED, to_the_host(api_servers)),
-            chain("forward", Hook::Forward, RAW, forwarded(api_servers)),
+            chain("forward", Hook::Forward, RAW, forwarded(api_servers, *shares)),
             chain(
                 "output-untracked",
                 Hook::Output,
@@ -70,6 +76,8 @@ pub(in crate::firewall) struct Known {
     pub(in crate::firewall) api_servers: BTreeSet<ApiServer>,
     /// The addresses of the node's own port.
     pub(in crate::firewall) own: BTreeSet<Ipv4Addr>,
+    /// Whether pods use Services by it.
+    pub(in crate::firewall) shares: bool,
 }
 
 /// What a table was made for.
@@ -82,6 +90,7 @@ pub(in crate::firewall) fn known(table: &Found) -> Known {
         own: comments()
             .filter_map(|comment| comment.strip_prefix(TO_OWN_PORT)?.parse().ok())
             .collect(),
+        shares: comments().any(|comment| comment == SHARED),
     }
 }
 
@@ -161,14 +170,28 @@ fn to_the_host(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
     rules
 }
 
-fn forwarded(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
+fn forwarded(api_servers: &BTreeSet<ApiServer>, shares: bool) -> Vec<Rule> {
     use Match::{Established, From, To};
-    let mut rules = vec![
-        from_pods(),
-        to_pods(),
+    let mut rules = vec![from_pods(), to_pods()];
+    if shares {
+        // To which Services, the programs decide that let pods send them here.
+        rules.extend([
+            rule(
+                SHARED,
+                Verdict::Accept,
+                [From(LINK), Match::Source(ALIASES), To(OWN_PORT)],
+            ),
+            rule(
+                "answers of shared services",
+                Verdict::Accept,
+                [From(OWN_PORT), To(LINK), Established],
+            ),
+        ]);
+    }
+    rules.extend([
         rule("forwarded from the node's own port", Verdict::Drop, [From(OWN_PORT)]),
         rule("forwarded to the node's own port", Verdict::Drop, [To(OWN_PORT)]),
-    ];
+    ]);
     rules.extend(api_servers.iter().map(to_api_server));
     rules.extend([
         rule("anything else forwarded from the link", Verdict::Drop, [From(LINK)]),
@@ -276,6 +299,7 @@ mod tests {
         let full = Known {
             api_servers: ["10.0.0.1:6443", "10.0.0.2:443"].map(|s| s.parse().unwrap()).into(),
             own: [Ipv4Addr::new(10, 240, 0, 7)].into(),
+            shares: true,
         };
         assert_eq!(known(&wanted(&full).as_found()), full);
         assert_eq!(known(&wanted(&Known::default()).as_found()), Known::default());

@@ -63,7 +63,11 @@ impl Engine {
             }
         }
         let services = self.datapath.service_ranges().await?;
-        done.extend(self.own.ensure(&OwnPort::interface(assignment), &services).await?);
+        done.extend(
+            self.own
+                .ensure(&OwnPort::interface(assignment), &services, self.settings.shares)
+                .await?,
+        );
         Ok(done)
     }
 

@@ -92,6 +92,49 @@ fn a_namespace_whose_label_is_unknown_or_wrong_has_no_network() {
 }
 
 #[test]
+fn a_shared_service_is_passed_on_in_the_networks_of_others_and_real_in_its_own() {
+    let names = ["default/registry", "a/web"].map(|name| name.split_once('/').unwrap());
+    let mut cluster = two_tenants().sharing(names.map(|(namespace, name)| ObjectName::new(namespace, name)).into());
+    cluster.namespace("default", None);
+    cluster.port(&port("default", "pod-s", "stackube-system", "10.240.0.5"));
+    let ports = json!([{"name": "tcp", "port": 5000}, {"name": "sctp", "port": 5001, "protocol": "SCTP"}]);
+    let mut desired = settled(&mut cluster);
+    assert_eq!(shown(&desired, "a", "10.96.7.7:5000"), "none");
+    cluster.service(&service(
+        "default",
+        "registry",
+        json!({"clusterIP": "10.96.7.7", "ports": ports}),
+    ));
+    cluster.service(&service(
+        "default",
+        "other",
+        json!({"clusterIP": "10.96.7.8", "ports": [{"port": 80}]}),
+    ));
+    let dirty = cluster.take_dirty();
+    desired.update(&cluster, &dirty);
+    let mut anew = Desired::default();
+    let networks = Dirty {
+        networks: true,
+        ..Dirty::default()
+    };
+    anew.update(&cluster, &networks);
+    for desired in [&desired, &anew] {
+        for network in ["a", "b"] {
+            assert_eq!(shown(desired, network, "10.96.7.7:5000"), "host 10.96.7.7:5000");
+            assert_eq!(shown(desired, network, "10.96.7.7:5001/SCTP"), "none");
+            assert_eq!(shown(desired, network, "10.96.7.8:80"), "none", "not on the list");
+        }
+        assert_eq!(shown(desired, "stackube-system", "10.96.7.7:5000"), "");
+        // A tenant's Service is nobody else's, whatever the list says.
+        assert_eq!(shown(desired, "b", "10.96.1.1:80"), "none");
+    }
+    cluster.service_gone(&ObjectName::new("default", "registry"));
+    let dirty = cluster.take_dirty();
+    desired.update(&cluster, &dirty);
+    assert_eq!(shown(&desired, "a", "10.96.7.7:5000"), "none");
+}
+
+#[test]
 fn networks_come_and_go_with_their_ports() {
     let mut cluster = two_tenants();
     let mut desired = Desired::default();
