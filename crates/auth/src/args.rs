@@ -5,8 +5,9 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use jiff::SignedDuration;
+use stackube_daemon::LogFormat;
 use stackube_openstack::AuthUrl;
 use stackube_openstack::id::DomainId;
 
@@ -89,15 +90,6 @@ pub struct Args {
     /// What is logged, in the syntax of tracing's EnvFilter, for example `info,stackube_auth=debug`.
     #[arg(long, env = "STACKUBE_LOG", default_value = "info")]
     pub log: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One readable line for each event.
-    Text,
-    /// One JSON object for each event.
-    Json,
 }
 
 fn ttl(text: &str) -> Result<Duration, String> {

@@ -20,11 +20,10 @@ mod policy;
 mod review;
 mod run;
 mod server;
-mod telemetry;
 mod tenants;
 mod token;
 
-pub use args::{Args, LogFormat};
+pub use args::Args;
 pub use certificates::{CertificateError, CertificateFiles};
 pub use introspection::Limits;
 pub use metrics::Metrics;

@@ -18,7 +18,6 @@ use crate::introspection::Limits;
 use crate::metrics::Metrics;
 use crate::policy::Policy;
 use crate::server::{Service, serve};
-use crate::telemetry;
 use crate::tenants::Tenants;
 
 /// Somebody waits for every answer, so Keystone has little time for one.
@@ -34,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(5);
 pub enum RunError {
     /// `--log` is not a filter.
     #[error("--log is not a filter like info,stackube_auth=debug")]
-    Log(#[from] tracing_subscriber::filter::ParseError),
+    Log(#[from] stackube_daemon::LogError),
     /// Keystone's URL or CA cannot be used.
     #[error("Keystone cannot be asked with this configuration")]
     OpenStack(#[from] ConfigError),
@@ -74,7 +73,7 @@ pub enum RunError {
 /// # Errors
 /// [`RunError`] when it cannot start, or cannot go on.
 pub async fn run(args: Args) -> Result<(), RunError> {
-    telemetry::init(&args.log, args.log_format)?;
+    stackube_daemon::init(&args.log, args.log_format)?;
     let metrics = Metrics::default();
     let config = VerifierConfig {
         auth_url: args.auth_url.clone(),

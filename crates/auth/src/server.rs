@@ -6,11 +6,12 @@ use std::time::Instant;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures::StreamExt;
 use secrecy::ExposeSecret;
+use stackube_daemon::openmetrics;
 use stackube_openstack::TokenVerifier;
 
 use crate::introspection::{Introspection, Limits, NoAnswer};
@@ -166,11 +167,7 @@ async fn readyz(State(service): State<Service>) -> (StatusCode, &'static str) {
 }
 
 async fn text(State(service): State<Service>) -> Response {
-    const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     let remembered = service.0.introspection.remembered();
     let tenants = service.0.tenants.count().unwrap_or_default();
-    match service.0.metrics.text(remembered, tenants) {
-        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
-    }
+    openmetrics(service.0.metrics.text(remembered, tenants))
 }

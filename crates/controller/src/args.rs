@@ -3,7 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use stackube_daemon::LogFormat;
 
 /// Makes OpenStack projects, networks and ports for the tenants of a Kubernetes cluster.
 #[derive(Debug, Clone, Parser)]
@@ -37,13 +38,4 @@ pub struct Args {
     /// What is logged, in the syntax of tracing's EnvFilter, for example `info,stackube_controller=debug`.
     #[arg(long, env = "STACKUBE_LOG", default_value = "info")]
     pub log: String,
-}
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One readable line for each event.
-    Text,
-    /// One JSON object for each event.
-    Json,
 }

@@ -30,10 +30,9 @@ mod serve;
 mod status;
 mod stop;
 mod sweep;
-mod telemetry;
 mod tenant;
 
-pub use args::{Args, LogFormat};
+pub use args::Args;
 pub use cluster::ClusterError;
 pub use config::{Config, ConfigProblems};
 pub use leader::LeaderError;

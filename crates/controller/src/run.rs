@@ -23,7 +23,6 @@ use crate::network::{self, Inventory};
 use crate::port;
 use crate::preflight::{self, Facts};
 use crate::serve::{self, Readiness};
-use crate::telemetry;
 use crate::tenant::{self, Claims, Unserved};
 
 /// How long reconciles that are under way have to end after SIGTERM. Kubernetes kills the pod after 30 s.
@@ -34,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(20);
 pub enum RunError {
     /// `--log` is not a filter.
     #[error("--log is not a filter like info,stackube_controller=debug")]
-    Log(#[from] tracing_subscriber::filter::ParseError),
+    Log(#[from] stackube_daemon::LogError),
     /// The configuration cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigProblems),
@@ -81,7 +80,7 @@ impl RunError {
 /// # Errors
 /// [`RunError`] when it cannot go on; the caller ends the process and Kubernetes starts it again.
 pub async fn run(args: Args) -> Result<(), RunError> {
-    telemetry::init(&args.log, args.log_format)?;
+    stackube_daemon::init(&args.log, args.log_format)?;
     let loaded = Config::load(&args.config_dir, &args.credentials_dir)?;
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let metrics = Metrics::new();

@@ -2,17 +2,15 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use stackube_daemon::openmetrics;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 use crate::sandbox::Engine;
-
-/// Content type of OpenMetrics text.
-const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 #[derive(Clone, Debug)]
 struct Admin {
@@ -47,10 +45,7 @@ async fn text(State(admin): State<Admin>) -> Response {
     if let Some(count) = admin.engine.sandboxes() {
         admin.metrics.sandboxes(count);
     }
-    match admin.metrics.text() {
-        Ok(text) => ([(header::CONTENT_TYPE, OPENMETRICS)], text).into_response(),
-        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
-    }
+    openmetrics(admin.metrics.text())
 }
 
 async fn readiness(State(admin): State<Admin>) -> Response {

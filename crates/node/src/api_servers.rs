@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// The addresses, `None` until they are known.
 pub type ApiServers = Option<BTreeSet<SocketAddrV4>>;

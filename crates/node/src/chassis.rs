@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::ovsdb::Ovsdb;
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// How often the annotation is written again, should somebody have removed it.
 const INTERVAL: Duration = Duration::from_secs(300);

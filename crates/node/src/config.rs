@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
+use stackube_daemon::LogFormat;
 
 use crate::datapath::infrastructure::Ranges;
 use crate::protocol::SOCKET;
@@ -72,9 +73,12 @@ pub struct Config {
     /// Longest wait for ovn-controller to install a port's flows, in seconds.
     #[arg(long, env = "KUBESTACK_INSTALL_TIMEOUT", default_value_t = 25, value_parser = clap::value_parser!(u64).range(1..=60))]
     pub install_timeout: u64,
-    /// Log lines: `text` or `json`. What is logged is chosen by RUST_LOG.
-    #[arg(long, env = "KUBESTACK_LOG_FORMAT", default_value = "text", value_parser = ["text", "json"])]
-    pub log_format: String,
+    /// Log lines: one readable line, or one JSON object, for each event.
+    #[arg(long, env = "KUBESTACK_LOG_FORMAT", value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// What is logged, in the syntax of tracing's EnvFilter, for example `info,stackube_node=debug`.
+    #[arg(long, env = "KUBESTACK_LOG", default_value = "info")]
+    pub log: String,
 }
 
 impl Config {

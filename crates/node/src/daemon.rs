@@ -25,10 +25,10 @@ use crate::ovsdb::Ovsdb;
 use crate::ownport::{self, OwnPort};
 use crate::ports::kubernetes::{self, KubernetesWriter};
 use crate::ports::{PortWatch, PortWriter};
-use crate::report::chain;
 use crate::sandbox::steps::StepHook;
 use crate::sandbox::{Engine, Parts};
 use crate::{admin, api_servers, chassis, firewall, install, release, server};
+use stackube_daemon::chain;
 
 /// How soon something that failed at the start is tried again.
 const RETRY: Duration = Duration::from_secs(2);

@@ -43,7 +43,7 @@ use self::socket::NftSocket;
 use crate::api_servers::ApiServers;
 use crate::metrics::Metrics;
 use crate::ownport::keep::Addresses;
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h: every change of a ruleset.
 const GROUP_NFTABLES: u32 = 7;

@@ -24,6 +24,5 @@ pub mod plugin;
 pub mod ports;
 pub mod protocol;
 pub mod release;
-pub mod report;
 pub mod sandbox;
 pub mod server;

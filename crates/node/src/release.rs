@@ -12,8 +12,8 @@ use tracing::{info, warn};
 
 use crate::ports::kubernetes::key;
 use crate::ports::{PortKey, PortMap, PortWriter};
-use crate::report::chain;
 use crate::sandbox::Engine;
+use stackube_daemon::chain;
 
 /// How often Ports that could not be released are looked at again.
 const INTERVAL: Duration = Duration::from_secs(10);

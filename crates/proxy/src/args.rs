@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
+use stackube_daemon::LogFormat;
 
 use crate::model::{ObjectName, Vip};
 
@@ -195,15 +196,6 @@ fn destination(text: &str) -> Result<Vip, String> {
 
 /// In the container's own file system, so that two pods of a rolling update each have theirs.
 const SOCKET: &str = "/run/proxy/health.sock";
-
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One readable line for each event.
-    Text,
-    /// One JSON object for each event.
-    Json,
-}
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use stackube_proxy::args::{Args, Command};
-use stackube_proxy::{inspect, probe, run, telemetry};
+use stackube_proxy::{inspect, probe, run};
 
 fn main() -> ExitCode {
     match start(Args::parse()) {
@@ -19,7 +19,7 @@ fn main() -> ExitCode {
 }
 
 fn start(args: Args) -> anyhow::Result<()> {
-    telemetry::init(&args.log, args.log_format)?;
+    stackube_daemon::init(&args.log, args.log_format)?;
     if let Command::Probe(probe) = &args.command {
         return Ok(probe::ask(probe)?);
     }

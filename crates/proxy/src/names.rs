@@ -15,9 +15,9 @@ use tracing::{info, warn};
 
 use crate::dns::{self, Client};
 use crate::model::{Cluster, ObjectName};
-use crate::report::chain;
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
+use stackube_daemon::chain;
 
 /// Part of the readiness: DNS queries are answered.
 pub(crate) const DNS: &str = "dns";

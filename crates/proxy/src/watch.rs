@@ -146,7 +146,7 @@ impl Follower {
                 Ok(event) => self.changes(event, &mut known, &object),
                 Err(error) => {
                     self.metrics.watch_failed(self.kind);
-                    warn!(kind = self.kind.name(), error = %crate::report::chain(&error), "the watch broke; starting it again");
+                    warn!(kind = self.kind.name(), error = %stackube_daemon::chain(&error), "the watch broke; starting it again");
                     continue;
                 }
             };

@@ -17,10 +17,10 @@ use crate::metrics::Metrics;
 use crate::model::{Cluster, Desired, Update};
 use crate::names::{self, Names, PodIdentities};
 use crate::program::{Done, ProgramError, Programmer};
-use crate::report::chain;
 use crate::run::{MAPS, WATCHES};
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
+use stackube_daemon::chain;
 
 /// Changes that are taken in before the maps are written once.
 const BATCH: usize = 4096;

@@ -7,19 +7,11 @@ use stackube_node::config::Config;
 use stackube_node::daemon;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let config = Config::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let log = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match config.log_format.as_str() {
-        "json" => log.json().init(),
-        _ => log.with_ansi(false).init(),
-    }
+    stackube_daemon::init(&config.log, config.log_format)?;
     // The first provider wins; there is only one in this binary.
     drop(rustls::crypto::ring::default_provider().install_default());
     let stop = CancellationToken::new();

@@ -21,7 +21,7 @@ use tracing::{info, warn};
 use super::Datapath;
 use crate::link::LinkError;
 use crate::ownport;
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// How often nodes' addresses are compared.
 const INTERVAL: Duration = Duration::from_secs(3);

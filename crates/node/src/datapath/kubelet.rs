@@ -8,7 +8,7 @@ use tracing::{info, warn};
 
 use super::{Datapath, DatapathError};
 use crate::metrics::Metrics;
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// How soon a kubelet that was started again, in a new cgroup, is found.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -18,7 +18,7 @@ use tracing::{info, warn};
 use super::codec::JsonCodec;
 use super::view::{View, ViewError};
 use super::{Call, DATABASE, OvsdbError};
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

@@ -12,8 +12,8 @@ use crate::firewall::{self, Facts};
 use crate::metrics::Metrics;
 use crate::nodelink::keep::Changes;
 use crate::ports::{Own, own};
-use crate::report::chain;
 use crate::sandbox::{Engine, SandboxError};
+use stackube_daemon::chain;
 
 /// Longest time until a change is found that nobody announces: ranges of Services, and programs that went.
 const INTERVAL: Duration = Duration::from_secs(5);

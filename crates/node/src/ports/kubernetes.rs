@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::report::chain;
+use stackube_daemon::chain;
 
 use super::{PortKey, PortMap, PortWriter, Refusal, WriteError};
 

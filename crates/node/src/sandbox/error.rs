@@ -9,7 +9,7 @@ use thiserror::Error;
 use crate::datapath::DatapathError;
 use crate::link::LinkError;
 use crate::ovsdb::OvsdbError;
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// CNI error code: the kernel or Open vSwitch refused.
 pub const CODE_DATAPATH: u32 = 100;

@@ -19,7 +19,7 @@ use crate::link::{LinkError, PodInterface, PodLinks, host_name};
 use crate::metrics::Phase;
 use crate::ports::{Assignment, Refusal};
 use crate::protocol::{Attachment, PodRef};
-use crate::report::chain;
+use stackube_daemon::chain;
 
 /// How often a plan may turn out to be outdated before the call gives up; kubelet tries again.
 const ATTEMPTS: u32 = 3;

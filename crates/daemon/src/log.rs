@@ -1,16 +1,25 @@
-//! Logging.
+//! Log lines.
 
 use std::io::IsTerminal;
 
+use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
+pub use tracing_subscriber::filter::ParseError as LogError;
 
-use crate::args::LogFormat;
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line for each event.
+    Text,
+    /// One JSON object for each event.
+    Json,
+}
 
 /// Logs to stderr from here on.
 ///
 /// # Errors
-/// A filter that is not in EnvFilter's syntax, with where it is wrong.
-pub(crate) fn init(filter: &str, format: LogFormat) -> Result<(), tracing_subscriber::filter::ParseError> {
+/// [`LogError`], with where the filter is wrong.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), LogError> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_new(filter)?)
         .with_ansi(std::io::stderr().is_terminal())

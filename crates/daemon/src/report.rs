@@ -21,22 +21,23 @@ pub fn chain(error: &(dyn Error + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use kube::core::Status;
+    use thiserror::Error;
 
     use super::*;
-    use crate::ports::WriteError;
+
+    #[derive(Debug, Error)]
+    #[error("cannot write Port ns/p")]
+    struct WriteError(#[source] Box<dyn Error>);
 
     #[test]
     fn causes_follow_and_a_status_is_its_message() {
         let status = Status::failure("ports \"p\" is forbidden", "Forbidden");
-        let source = Box::new(kube::Error::Api(Box::new(status)));
-        let error = WriteError {
-            namespace: "ns".into(),
-            name: "p".into(),
-            source,
-        };
+        let error = WriteError(Box::new(kube::Error::Api(Box::new(status))));
         assert_eq!(
             chain(&error),
             "cannot write Port ns/p: the API server says: ports \"p\" is forbidden"
         );
+        let other = WriteError(Box::new(std::io::Error::other("no space")));
+        assert_eq!(chain(&other), "cannot write Port ns/p: no space");
     }
 }
