@@ -1,5 +1,6 @@
 //! Measuring the devbox: how long what people wait for takes, and what it is to be compared with.
 
+mod identity;
 mod neutron;
 mod pods;
 
@@ -11,6 +12,7 @@ use stackube_api::{Network, NetworkState};
 
 use crate::{devbox::Devbox, tenant, wait};
 
+pub use identity::{Identity, identity};
 pub use neutron::one_by_one;
 pub use pods::{burst, one_after_another};
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use kube::client::Body;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use stackube_openstack::{Cloud, CloudConfig, Credentials, DomainRef, ProjectRef, UserRef};
+use stackube_openstack::{BearerToken, Cloud, CloudConfig, Credentials, DomainRef, ProjectRef, UserRef};
 use tokio::process::Command;
 
 /// Handles to the devbox that `make devbox` started.
@@ -106,11 +106,11 @@ impl Devbox {
         command
     }
 
-    /// Logs in to Keystone as a user of a project, both of domain Default.
+    /// Logs in to Keystone as a user of a project, both of domain Default; a new token.
     ///
     /// # Errors
-    /// Why Keystone gave no token.
-    pub async fn log_in(&self, user: &str, project: &str, password: &str) -> Result<()> {
+    /// Why Keystone gave none.
+    pub async fn log_in(&self, user: &str, project: &str, password: &str) -> Result<BearerToken> {
         let admin = CloudConfig::from_clouds_yaml(self.state.join("clouds.yaml"), "devbox")?;
         let domain = || DomainRef::Name("Default".into());
         let credentials = Credentials::Password {
@@ -126,8 +126,7 @@ impl Devbox {
         };
         let mut config = CloudConfig::new(admin.auth_url, credentials);
         config.region = admin.region;
-        Cloud::new(config)?.service().token_info().await?;
-        Ok(())
+        Ok(Cloud::new(config)?.service().bearer_token().await?)
     }
 
     /// Runs a shell command as root on the test host.

@@ -12,6 +12,7 @@ pub mod admin;
 pub mod always;
 pub mod bench;
 pub mod cloud;
+pub mod desk;
 pub mod devbox;
 pub mod guide;
 pub mod identity;

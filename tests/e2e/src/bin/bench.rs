@@ -19,6 +19,7 @@ async fn main() -> Result<()> {
     let devbox = Devbox::connect().await;
     println!("{:<56} {:>9} {:>9}", "", "seconds", "ratio");
     networks(&devbox).await?;
+    identity(&devbox).await?;
     let without = pods(&devbox, Some(0)).await;
     let with = pods(&devbox, None).await;
     // Whatever failed, the configuration is as it was.
@@ -47,7 +48,7 @@ async fn main() -> Result<()> {
         with.deletion,
         None,
     );
-    for process in ["stackube-contro", "kubestackd"] {
+    for process in ["stackube-contro", "kubestackd", "stackube-proxy", "stackube-auth"] {
         println!(
             "{:<56} {:>8.1}M",
             format!("resident memory of {process}"),
@@ -63,6 +64,12 @@ async fn main() -> Result<()> {
 fn row(what: &str, seconds: f64, against: Option<f64>) {
     let ratio = against.map_or(String::new(), |other| format!("{:.2}", seconds / other));
     println!("{what:<56} {seconds:>9.2} {ratio:>9}");
+}
+
+/// The same for what takes milliseconds.
+fn fine_row(what: &str, seconds: f64, against: Option<f64>) {
+    let ratio = against.map_or(String::new(), |other| format!("{:.3}", seconds / other));
+    println!("{what:<56} {seconds:>9.4} {ratio:>9}");
 }
 
 /// A tenant's network beside the same calls one by one, three times in turn.
@@ -88,6 +95,33 @@ async fn networks(devbox: &Devbox) -> Result<()> {
         Some(sum),
     );
     row("tenant without pods deleted, median of 3", gone.percentile(0.5), None);
+    Ok(())
+}
+
+/// Who somebody is, beside what Keystone takes to say so.
+async fn identity(devbox: &Devbox) -> Result<()> {
+    let name = tenant::unique("bench");
+    bench::network_active(devbox, &name).await;
+    let tenant = tenant::active(devbox, &name).await;
+    let measured = bench::identity(devbox, &tenant).await;
+    tenant::delete(devbox, &name).await;
+    let seen = measured?;
+    for (share, of) in [(0.5, "p50"), (0.99, "p99")] {
+        let keystone = seen.keystone.percentile(share);
+        fine_row(&format!("Keystone validates a token, {of}"), keystone, None);
+        let new = format!("TokenReview of a new token by the API server, {of}");
+        fine_row(&new, seen.new.percentile(share), Some(keystone));
+        let known = format!("stackube-auth about a token that it knows, {of}");
+        fine_row(&known, seen.known.percentile(share), Some(keystone));
+    }
+    let plain = seen.plain.percentile(0.5);
+    row("kubectl get pods by certificate, p50", plain, None);
+    row(
+        "kubectl get pods with a login, p50",
+        seen.first.percentile(0.5),
+        Some(plain),
+    );
+    row("kubectl get pods after it, p50", seen.next.percentile(0.5), Some(plain));
     Ok(())
 }
 
