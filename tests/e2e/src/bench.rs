@@ -76,24 +76,6 @@ pub async fn deletion(devbox: &Devbox, name: &str) -> Duration {
     start.elapsed()
 }
 
-/// Starts the controller with this size of the pool; `None` for the default.
-///
-/// # Errors
-/// What the API server refuses, or a controller that does not become ready.
-pub async fn set_pool(devbox: &Devbox, size: Option<u16>) -> Result<()> {
-    let size = size.map_or_else(|| "null".to_owned(), |size| format!("\"{size}\""));
-    let patch = format!("{{\"data\": {{\"pool-size\": {size}}}}}");
-    for call in [
-        vec!["patch", "configmap", "stackube-config", "--type=merge", "-p", &patch],
-        vec!["rollout", "restart", "deployment/stackube-controller"],
-        vec!["rollout", "status", "deployment/stackube-controller", "--timeout=180s"],
-    ] {
-        let arguments = [vec!["-n", "stackube-system"], call].concat();
-        devbox.kubectl(&arguments, "").await?;
-    }
-    Ok(())
-}
-
 /// Resident memory in MiB of the process `name` on the host (as cut at 15 characters by the kernel).
 ///
 /// # Errors

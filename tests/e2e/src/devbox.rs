@@ -129,6 +129,21 @@ impl Devbox {
         Ok(Cloud::new(config)?.service().bearer_token().await?)
     }
 
+    /// Merges `data` into the controller's configuration (null removes a key) and starts the controller with it.
+    ///
+    /// # Errors
+    /// What the API server refuses, or a controller that is not ready within five minutes.
+    pub async fn configure(&self, data: &serde_json::Value) -> Result<()> {
+        let patch = serde_json::json!({ "data": data }).to_string();
+        let patch = ["patch", "configmap", "stackube-config", "--type=merge", "-p", &patch];
+        let restart = ["rollout", "restart", "deployment/stackube-controller"];
+        let ready = ["rollout", "status", "deployment/stackube-controller", "--timeout=300s"];
+        for call in [&patch[..], &restart, &ready] {
+            self.kubectl(&[&["-n", "stackube-system"], call].concat(), "").await?;
+        }
+        Ok(())
+    }
+
     /// Runs a shell command as root on the test host.
     ///
     /// # Errors

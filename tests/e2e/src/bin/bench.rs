@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use anyhow::Result;
+use serde_json::json;
 use stackube_e2e::{
     bench::{self, Samples},
     devbox::Devbox,
@@ -23,7 +24,7 @@ async fn main() -> Result<()> {
     let without = pods(&devbox, Some(0)).await;
     let with = pods(&devbox, None).await;
     // Whatever failed, the configuration is as it was.
-    bench::set_pool(&devbox, None).await?;
+    devbox.configure(&json!({"pool-size": null})).await?;
     let (without, with) = (without?, with?);
     for (name, share) in [("p50", 0.5), ("p99", 0.99)] {
         let (slow, fast) = (without.single.percentile(share), with.single.percentile(share));
@@ -134,7 +135,8 @@ struct Pods {
 }
 
 async fn pods(devbox: &Devbox, pool: Option<u16>) -> Result<Pods> {
-    bench::set_pool(devbox, pool).await?;
+    let size = pool.map(|size| size.to_string());
+    devbox.configure(&json!({ "pool-size": size })).await?;
     let name = tenant::unique("bench");
     bench::network_active(devbox, &name).await;
     let measured = async {

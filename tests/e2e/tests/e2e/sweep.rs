@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt};
+use serde_json::json;
 use stackube_api::names::{cluster_tag, owner_tag};
 use stackube_e2e::{always::always, devbox::Devbox, tenant, wait};
 use stackube_openstack::{
@@ -14,18 +15,6 @@ use stackube_openstack::{
 };
 
 use crate::alone;
-
-/// Changes the configuration and starts the controller with it.
-async fn configure(devbox: &Devbox, data: &str) {
-    let patch = format!("{{\"data\": {data}}}");
-    let system = ["-n", "stackube-system"];
-    let patch = ["patch", "configmap", "stackube-config", "--type=merge", "-p", &patch];
-    let restart = ["rollout", "restart", "deployment/stackube-controller"];
-    let ready = ["rollout", "status", "deployment/stackube-controller", "--timeout=300s"];
-    for call in [&patch[..], &restart, &ready] {
-        devbox.kubectl(&[&system, call].concat(), "").await.unwrap();
-    }
-}
 
 /// A project with a network, both with these tags.
 async fn stray(devbox: &Devbox, tags: &[String], of_project: &[String]) -> (ProjectId, NetworkId) {
@@ -89,11 +78,10 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
     let (foreign, forged) = stray(&devbox, &tags, &[]).await;
 
     let body = async {
-        configure(
-            &devbox,
-            r#"{"sweep-interval": "5s", "sweep-grace": "5s", "sweep-delete": "false"}"#,
-        )
-        .await;
+        devbox
+            .configure(&json!({"sweep-interval": "5s", "sweep-grace": "5s", "sweep-delete": "false"}))
+            .await
+            .unwrap();
         reported(&devbox, &[ours.as_str(), network.as_str(), forged.as_str()]).await;
         // Reporting is all that has happened, for longer than the grace that deletion would have had.
         assert!(
@@ -101,7 +89,7 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
             "deleted without being asked to"
         );
 
-        configure(&devbox, r#"{"sweep-delete": "true"}"#).await;
+        devbox.configure(&json!({"sweep-delete": "true"})).await.unwrap();
         wait::until("what is ours is gone", Duration::from_secs(240), || async {
             let (project, network) = (session.get_project(&ours).await, session.get_network(&network).await);
             ensure!(
@@ -117,11 +105,10 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
             .expect("what is not provably ours must stay, whatever its tags say");
     };
     always(body, async {
-        configure(
-            &devbox,
-            r#"{"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}"#,
-        )
-        .await;
+        devbox
+            .configure(&json!({"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}))
+            .await
+            .unwrap();
         for (project, network) in [(&ours, &network), (&foreign, &forged)] {
             let _ = session.delete_network(network).await;
             let _ = session.delete_project(project).await;

@@ -55,7 +55,7 @@ impl Owner {
             body[key] = value.clone();
         }
         let path = format!("users/{}/application_credentials", self.user);
-        // A token may carry the roles of a moment ago, since each process of Keystone remembers what it has computed.
+        // Seen once, on a busy machine: a token of a moment after the tenant was Active lacked one of its roles. Why is not known.
         wait::until("a token with these roles", Duration::from_secs(30), || async {
             let token = self.token(keystone).await;
             keystone
