@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Measures, and prints a table for each part. usage: bench.sh [node|devbox]; without a part, both as far as a devbox runs.
+# Measures, and prints a table for each part. usage: bench.sh [node [memory|traffic|many]...|devbox]; without a part, both as far as
+# a devbox runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:-}
 export STACKUBE_DEVBOX=$PWD/.devbox
 
 # Services, DNS and memory beside kube-proxy and CoreDNS, in namespaces of its own.
-node() { tests/bench/run.sh; }
+node() { tests/bench/run.sh "$@"; }
 
 # Networks and pods (8 minutes on a quiet machine).
 devbox() {
@@ -18,7 +19,7 @@ devbox() {
 running() { [ -f "$STACKUBE_DEVBOX/kubeconfig" ]; }
 
 case $part in
-  node) node ;;
+  node) node "${@:2}" ;;
   devbox)
     running || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
     devbox

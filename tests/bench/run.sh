@@ -36,4 +36,4 @@ programs=$(mktemp -d)
 trap "rm -r '$programs'" EXIT
 ln -s "$(component kubernetes)/kube-apiserver" "$(component etcd)/etcd" "$(component kube-proxy)/kube-proxy" \
   "$(component coredns)/coredns" "$release/stackube-proxy" "$programs/"
-"$release/stackube-bench" "$programs"
+"$release/stackube-bench" "$programs" "$@"

@@ -11,7 +11,7 @@ use rustix::mount::{MountFlags, mount};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
 /// Longest wait for anything to come up: ten thousand objects on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(600);
 
 /// Ends with this process's input, so also when it is killed; nobody else's namespaces have the prefix.
 const KEEPER: &str = "trap '' INT TERM HUP; cat > /dev/null

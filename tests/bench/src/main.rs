@@ -27,11 +27,37 @@ use crate::site::Site;
 const FEW: usize = 10;
 const MANY: usize = 10_000;
 
+const USAGE: &str = "usage: stackube-bench PROGRAMS [memory|traffic|many]...; \
+    PROGRAMS is a directory with etcd, kube-apiserver, kube-proxy, coredns and stackube-proxy";
+
+/// What can be measured by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// Memory of stackube-proxy by the number of tenants.
+    Memory,
+    /// Round trips and throughput.
+    Traffic,
+    /// First packets, names and memory with many Services.
+    Many,
+}
+
+impl std::str::FromStr for Part {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "memory" => Ok(Self::Memory),
+            "traffic" => Ok(Self::Traffic),
+            "many" => Ok(Self::Many),
+            _ => anyhow::bail!("{name:?} is no part. {USAGE}"),
+        }
+    }
+}
+
 fn main() -> Result<()> {
-    let programs: PathBuf = std::env::args_os()
-        .nth(1)
-        .context("usage: stackube-bench PROGRAMS: a directory with etcd, kube-apiserver, kube-proxy, coredns and stackube-proxy")?
-        .into();
+    let mut arguments = std::env::args().skip(1);
+    let programs: PathBuf = arguments.next().context(USAGE)?.into();
+    let parts = arguments.map(|name| name.parse()).collect::<Result<Vec<Part>>>()?;
     rustls::crypto::ring::default_provider()
         .install_default()
         .map_err(|_| anyhow::anyhow!("two TLS providers"))?;
@@ -45,17 +71,21 @@ fn main() -> Result<()> {
     api.enter()?;
     // One thread: processes die with the thread that started them.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(everything(&lab, &api, &programs))
+    runtime.block_on(measure(&lab, &api, &programs, &parts))
 }
 
-async fn everything(lab: &Lab, api: &Namespace, programs: &std::path::Path) -> Result<()> {
+/// Measures these parts; without any, all.
+async fn measure(lab: &Lab, api: &Namespace, programs: &std::path::Path, parts: &[Part]) -> Result<()> {
+    let wants = |part| parts.is_empty() || parts.contains(&part);
     table::title(&format!("{} processors, load {}", processors(), load()?));
     let sites = sites(lab, api)?;
     // First, while the maps are empty: what a process reads back at its start counts, too.
-    memory::tenants(lab, api, &sites, programs).await?;
+    if wants(Part::Memory) {
+        memory::tenants(lab, api, &sites, programs).await?;
+    }
     let names: Vec<&str> = sites.iter().map(|site| site.name).collect();
     table::head(&names);
-    {
+    if wants(Part::Traffic) || wants(Part::Many) {
         let cluster = Cluster::start(lab, api, programs).await?;
         let peers = Peers::start(lab, &cluster, &sites, api, programs).await?;
         services::fill(&cluster, 0..FEW).await?;
@@ -64,15 +94,19 @@ async fn everything(lab: &Lab, api: &Namespace, programs: &std::path::Path) -> R
             .map(|site| measure::servers(lab, site))
             .collect::<Result<_>>()?;
         peers.wait_for(&sites, FEW).await?;
-        services::traffic(&sites)?;
+        if wants(Part::Traffic) {
+            services::traffic(&sites)?;
+        }
         drop(servers);
-        let few = services::first_packets(&sites, FEW)?;
-        services::fill(&cluster, FEW..MANY).await?;
-        peers.wait_for(&sites, MANY).await?;
-        let many = services::first_packets(&sites, MANY)?;
-        services::print_first_packets(&few, &many, FEW, MANY);
-        services::names(lab, &sites, MANY)?;
-        peers.print_memory(MANY)?;
+        if wants(Part::Many) {
+            let few = services::first_packets(&sites, FEW)?;
+            services::fill(&cluster, FEW..MANY).await?;
+            peers.wait_for(&sites, MANY).await?;
+            let many = services::first_packets(&sites, MANY)?;
+            services::print_first_packets(&few, &many, FEW, MANY);
+            services::names(lab, &sites, MANY)?;
+            peers.print_memory(MANY)?;
+        }
     }
     table::title(&format!("load {} at the end, this run's own included", load()?));
     Ok(())
