@@ -5,7 +5,6 @@
 #![no_main]
 
 #[allow(dead_code, unused_imports)]
-#[path = "../../crates/datapath/tests/it/lab.rs"]
 mod lab;
 
 use libfuzzer_sys::fuzz_target;
@@ -14,8 +13,8 @@ use stackube_datapath::{Limits, Mode};
 use lab::kernel::{Kernel, POD, backends, lock};
 use lab::packet::POD_MAC;
 
-/// What the kernel takes as a frame at all, and what fits in a device's.
-const LENGTHS: std::ops::RangeInclusive<usize> = 14..=1500;
+/// What fits in a device's frame.
+const LONGEST: usize = 1500;
 const FRAMES: usize = 16;
 const NEVER: (u32, u32) = (1_000_000, 1_000_000);
 
@@ -42,12 +41,22 @@ fn decisions(mode: Mode, frames: &[(bool, &[u8])]) -> Vec<Option<(bool, Vec<u8>)
     frames.iter().map(decide).collect()
 }
 
+/// Whether the kernel runs a program on it: a header of Ethernet, and that of IP if it says so (net/bpf/test_run.c, bpf_prog_test_run_skb).
+fn is_taken(frame: &[u8]) -> bool {
+    let inner = match frame.get(12..14) {
+        Some([0x08, 0x00]) => 20,
+        Some([0x86, 0xdd]) => 40,
+        _ => 1,
+    };
+    (14 + inner..=LONGEST).contains(&frame.len())
+}
+
 fn frames(mut bytes: &[u8]) -> Vec<(bool, &[u8])> {
     let mut frames = vec![];
     while let [way, high, low, rest @ ..] = bytes {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
         let (frame, rest) = rest.split_at(length);
-        if LENGTHS.contains(&length) && frames.len() < FRAMES {
+        if is_taken(frame) && frames.len() < FRAMES {
             frames.push((way & 1 == 0, frame));
         }
         bytes = rest;
