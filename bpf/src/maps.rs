@@ -14,7 +14,7 @@ use crate::abi::{
 /// Pods of a node: Kubernetes recommends at most 110; some run several hundred.
 const PODS: u32 = 4096;
 /// Flow entries of a node; two to a flow.
-const FLOWS: u32 = 2 << 20;
+const FLOWS: u32 = 4 << 20;
 
 #[map(name = "pods")]
 pub static PODS_MAP: HashMap<u32, Pod> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC);

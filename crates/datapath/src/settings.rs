@@ -47,7 +47,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            flows: 16_384,
+            flows: 32_768,
             dns: (1000, 2000),
             host: (100, 300),
             refusals: (500, 500),
@@ -99,7 +99,7 @@ mod tests {
     /// As many pods as Kubernetes recommends for a node.
     const PODS: u64 = 110;
     /// Size of the map `flows`, see bpf/src/maps.rs.
-    const TABLE: u64 = 2 << 20;
+    const TABLE: u64 = 4 << 20;
 
     #[test]
     fn the_pods_of_a_node_cannot_use_up_what_they_share() {
@@ -107,7 +107,7 @@ mod tests {
         let of_node = quota * abi::NODE_SHARE;
         assert!(PODS * quota + of_node <= TABLE, "the flow table");
         let connections = quota / (2 * u64::from(abi::HOST_WEIGHT));
-        assert_eq!(connections, 512);
+        assert_eq!(connections, 1024);
         // Those to shared Services go through the node's own port, each with two entries there.
         assert!(PODS * connections * 2 <= of_node * 7 / 8, "the node's own port");
     }

@@ -6,10 +6,9 @@ pub(super) const SECOND: u64 = 1_000_000_000;
 /// A TCP connection that both sides have used. Kubernetes sets 24 hours for conntrack, too long for a table with quotas; TCP keep-alive
 /// probes after two hours by default.
 const ESTABLISHED: u64 = 3 * 3600 * SECOND;
-/// A TCP connection that was not answered: longer than Linux repeats a SYN at the intervals that people wait for.
-const UNUSED: u64 = 60 * SECOND;
-/// A TCP connection that has ended: its last segments may be repeated. As in Cilium (`bpf-ct-timeout-regular-tcp-fin`).
-const ENDED: u64 = 10 * SECOND;
+/// A TCP connection that was not answered, or has ended: as long as Linux keeps a socket in TIME_WAIT. Until then no other flow may get the
+/// pod's port toward the same backend, by another service, say: the backend would take its SYN for a remainder of the old connection.
+const TRANSIENT: u64 = 60 * SECOND;
 /// Anything else that was answered (RFC 4787 REQ-5 asks for at least 2 minutes).
 const ANSWERED: u64 = 180 * SECOND;
 /// Anything else that was not.
@@ -44,8 +43,7 @@ pub(super) fn is_over(now: u64, key: &FlowKey, flow: &Flow, other: Option<&Flow>
     let ended = either(SEEN_RESET) || both(SEEN_FIN) || (flow.kind == abi::FLOW_DIRECT && either(SEEN_FIN));
     let limit = match (key.protocol == TCP, answered, ended) {
         (true, true, false) => ESTABLISHED,
-        (true, _, true) => ENDED,
-        (true, false, false) => UNUSED,
+        (true, ..) => TRANSIENT,
         (false, true, _) => ANSWERED,
         (false, false, _) => UNANSWERED,
     };
