@@ -11,11 +11,11 @@ use kube::Client;
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 use stackube_api::names::CHASSIS_ANNOTATION;
+use stackube_daemon::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::ovsdb::Ovsdb;
-use stackube_daemon::chain;
 
 /// How often the annotation is written again, should somebody have removed it.
 const INTERVAL: Duration = Duration::from_secs(300);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use kube::Client;
+use stackube_daemon::chain;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -28,7 +29,6 @@ use crate::ports::{PortWatch, PortWriter};
 use crate::sandbox::steps::StepHook;
 use crate::sandbox::{Engine, Parts};
 use crate::{admin, api_servers, chassis, firewall, install, release, server};
-use stackube_daemon::chain;
 
 /// How soon something that failed at the start is tried again.
 const RETRY: Duration = Duration::from_secs(2);

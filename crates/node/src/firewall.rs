@@ -32,6 +32,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use netlink_sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
+use stackube_daemon::chain;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -43,7 +44,6 @@ use self::socket::NftSocket;
 use crate::api_servers::ApiServers;
 use crate::metrics::Metrics;
 use crate::ownport::keep::Addresses;
-use stackube_daemon::chain;
 
 /// `NFNLGRP_NFTABLES` of linux/netfilter/nfnetlink.h: every change of a ruleset.
 const GROUP_NFTABLES: u32 = 7;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stackube_api::Port;
 use stackube_api::names::NODE_FINALIZER;
+use stackube_daemon::chain;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,7 +14,6 @@ use tracing::{info, warn};
 use crate::ports::kubernetes::key;
 use crate::ports::{PortKey, PortMap, PortWriter};
 use crate::sandbox::Engine;
-use stackube_daemon::chain;
 
 /// How often Ports that could not be released are looked at again.
 const INTERVAL: Duration = Duration::from_secs(10);

@@ -9,6 +9,7 @@ use arc_swap::ArcSwapOption;
 use kube::ResourceExt;
 use stackube_api::PortHolder;
 use stackube_api::names::{SYSTEM_NAMESPACE, TENANT_LABEL};
+use stackube_daemon::chain;
 use stackube_datapath::abi::NetworkKey;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -17,7 +18,6 @@ use crate::dns::{self, Client};
 use crate::model::{Cluster, ObjectName};
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
-use stackube_daemon::chain;
 
 /// Part of the readiness: DNS queries are answered.
 pub(crate) const DNS: &str = "dns";

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use kube::ResourceExt;
 use stackube_api::names::TENANT_LABEL;
+use stackube_daemon::chain;
 use thiserror::Error;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -20,7 +21,6 @@ use crate::program::{Done, ProgramError, Programmer};
 use crate::run::{MAPS, WATCHES};
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
-use stackube_daemon::chain;
 
 /// Changes that are taken in before the maps are written once.
 const BATCH: usize = 4096;

@@ -15,13 +15,13 @@ use kube::runtime::reflector::{self, Store};
 use kube::runtime::watcher::{self, watcher};
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::Handle;
+use stackube_daemon::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::Datapath;
 use crate::link::LinkError;
 use crate::ownport;
-use stackube_daemon::chain;
 
 /// How often nodes' addresses are compared.
 const INTERVAL: Duration = Duration::from_secs(3);

@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use stackube_daemon::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Datapath, DatapathError};
 use crate::metrics::Metrics;
-use stackube_daemon::chain;
 
 /// How soon a kubelet that was started again, in a new cgroup, is found.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
+use stackube_daemon::chain;
 use thiserror::Error;
 use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +19,6 @@ use tracing::{info, warn};
 use super::codec::JsonCodec;
 use super::view::{View, ViewError};
 use super::{Call, DATABASE, OvsdbError};
-use stackube_daemon::chain;
 
 /// Pauses between attempts to connect.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

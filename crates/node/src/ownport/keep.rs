@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use stackube_daemon::chain;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -13,7 +14,6 @@ use crate::metrics::Metrics;
 use crate::nodelink::keep::Changes;
 use crate::ports::{Own, own};
 use crate::sandbox::{Engine, SandboxError};
-use stackube_daemon::chain;
 
 /// Longest time until a change is found that nobody announces: ranges of Services, and programs that went.
 const INTERVAL: Duration = Duration::from_secs(5);

@@ -4,12 +4,12 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use rscni_plugin::error::Error as CniError;
+use stackube_daemon::chain;
 use thiserror::Error;
 
 use crate::datapath::DatapathError;
 use crate::link::LinkError;
 use crate::ovsdb::OvsdbError;
-use stackube_daemon::chain;
 
 /// CNI error code: the kernel or Open vSwitch refused.
 pub const CODE_DATAPATH: u32 = 100;

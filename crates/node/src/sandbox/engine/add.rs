@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use rscni_plugin::types::{CNIResult, Interface, IpConfig, Route};
 use stackube_api::PortHolder;
+use stackube_daemon::chain;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -19,7 +20,6 @@ use crate::link::{LinkError, PodInterface, PodLinks, host_name};
 use crate::metrics::Phase;
 use crate::ports::{Assignment, Refusal};
 use crate::protocol::{Attachment, PodRef};
-use stackube_daemon::chain;
 
 /// How often a plan may turn out to be outdated before the call gives up; kubelet tries again.
 const ATTEMPTS: u32 = 3;
