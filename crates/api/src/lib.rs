@@ -20,8 +20,8 @@ pub use network::{Network, NetworkSpec, NetworkState, NetworkStatus};
 pub use port::{Port, PortHolder, PortSpec, PortStatus};
 pub use secret::PlainPassword;
 pub use tenant::{
-    Member, MemberRole, NetworkQuota, OpenStackAccess, PodSecurity, SecretReference, Tenant, TenantNetwork,
-    TenantQuota, TenantSpec, TenantState, TenantStatus,
+    Member, MemberRole, NetworkQuota, OpenStackAccess, PodSecurity, ResourceUsage, SecretReference, Tenant,
+    TenantNetwork, TenantQuota, TenantSpec, TenantState, TenantStatus,
 };
 
 /// API group of every Stackube resource.

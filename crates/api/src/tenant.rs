@@ -246,6 +246,10 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 63))]
     pub namespace: Option<String>,
+    /// What the tenant used of its quotas when they were last looked at: at changes of the Tenant, and every `drift-interval`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["resource"]))]
+    pub usage: Vec<ResourceUsage>,
     /// `metadata.generation` that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
@@ -253,6 +257,20 @@ pub struct TenantStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["type"]))]
     pub conditions: Vec<Condition>,
+}
+
+/// What a tenant uses of one resource.
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, JsonSchema)]
+pub struct ResourceUsage {
+    /// As in the namespace's ResourceQuota (`pods`, `limits.cpu`), or of the network: `network.ports` and so on, as in
+    /// `spec.quota.network`.
+    #[schemars(length(max = 317))]
+    pub resource: String,
+    /// What is in use.
+    pub used: Quantity,
+    /// The limit; absent if there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hard: Option<Quantity>,
 }
 
 /// State of a Tenant.

@@ -11,8 +11,9 @@ use kube::runtime::watcher::{self, watcher};
 use kube::runtime::{PredicateConfig, WatchStreamExt};
 use kube::{Api, Client, ResourceExt};
 use stackube_api::names::{SYSTEM_NAMESPACE, TENANT_LABEL};
-use stackube_api::{Network, Tenant};
+use stackube_api::{Network, ResourceUsage, Tenant};
 use tokio_util::sync::CancellationToken;
+use tracing::info;
 
 use crate::context::Context;
 use crate::reconcile;
@@ -32,6 +33,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod unserved;
+mod usage;
 mod validate;
 
 pub(crate) use claims::Claims;
@@ -136,6 +138,22 @@ async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Action,
     }
 }
 
+/// What is in use. `None` if it cannot be counted now: that is no reason to do the reconcile again.
+async fn counted(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Option<Vec<ResourceUsage>> {
+    let project = record.project_id().await?;
+    match usage::read(context, tenant, &project).await {
+        Ok(usage) => Some(usage),
+        Err(stop) => {
+            info!(
+                tenant = tenant.name_any(),
+                reason = stop.sentence(),
+                "cannot count what the tenant uses of its quotas"
+            );
+            None
+        }
+    }
+}
+
 /// How a reconcile ended early.
 enum End {
     Refused(validate::Refusal),
@@ -184,6 +202,7 @@ async fn finish(
     network: Option<&Network>,
 ) -> Result<Action, Stop> {
     let active = record.finish(network).await?;
+    record.usage(counted(tenant, context, record).await).await?;
     if active && !record.was_ready() {
         context
             .events

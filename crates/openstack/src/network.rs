@@ -21,7 +21,7 @@ pub use extension::REQUIRED_EXTENSIONS;
 pub use floating_ip::{FloatingIp, FloatingIpFilter};
 pub use net::{CreateNetwork, Network, NetworkFilter, UpdateNetwork};
 pub use port::{AddressPair, BindingVifType, CreatePort, FixedIp, FixedIpRequest, Port, PortFilter, UpdatePort};
-pub use quota::{Quota, QuotaChange};
+pub use quota::{Quota, QuotaChange, QuotaUsage, Used};
 pub use rbac::RbacPolicy;
 pub use router::{CreateRouter, ExternalGateway, Router, RouterFilter, RouterInterface, UpdateRouter};
 pub use security_group::{

@@ -17,7 +17,7 @@ use super::validate::Valid;
 use crate::config::Defaults;
 
 /// Name of the ResourceQuota and of the LimitRange.
-const LIMITS: &str = "stackube";
+pub(super) const LIMITS: &str = "stackube";
 
 pub(super) fn managed() -> BTreeMap<String, String> {
     [(MANAGED_BY_LABEL.to_owned(), MANAGED_BY.to_owned())].into()

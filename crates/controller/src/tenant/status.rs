@@ -6,7 +6,8 @@ use kube::{Api, Client, ResourceExt};
 use stackube_api::conditions::{
     NAMESPACE_READY, NETWORK_READY, PROJECT_READY, QUOTA_READY, READY, ROLES_READY, USER_READY, Wanted, is_true, merge,
 };
-use stackube_api::{Network, NetworkState, Tenant, TenantState, TenantStatus};
+use stackube_api::{Network, NetworkState, ResourceUsage, Tenant, TenantState, TenantStatus};
+use stackube_openstack::id::ProjectId;
 use tokio::sync::Mutex;
 
 use super::validate::Refusal;
@@ -100,6 +101,20 @@ impl<'a> Record<'a> {
         })
         .await?;
         Ok(active)
+    }
+
+    /// What is in use of the quotas; `None` leaves what was last counted.
+    pub(super) async fn usage(&self, counted: Option<Vec<ResourceUsage>>) -> Result<(), kube::Error> {
+        match counted {
+            Some(counted) => self.save(|status| status.usage = counted).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The project in the status.
+    pub(super) async fn project_id(&self) -> Option<ProjectId> {
+        let inner = self.inner.lock().await;
+        inner.now.project_id.clone().and_then(|id| id.parse().ok())
     }
 
     /// The end of a reconcile that stopped at `step`.

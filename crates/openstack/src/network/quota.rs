@@ -29,6 +29,28 @@ pub struct Quota {
     pub rbac_policy: i32,
 }
 
+/// What a project has of each kind of object, beside what it may have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct QuotaUsage {
+    /// Ports.
+    pub port: Used,
+    /// Floating IPs.
+    pub floatingip: Used,
+    /// Security groups.
+    pub security_group: Used,
+    /// Rules of all security groups.
+    pub security_group_rule: Used,
+}
+
+/// One kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+pub struct Used {
+    /// How many there are.
+    pub used: i64,
+    /// How many there may be; -1 is without limit.
+    pub limit: i64,
+}
+
 /// New limits; `None` leaves as it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct QuotaChange {
@@ -67,6 +89,16 @@ impl Session {
     /// As for any request; only administrators may ask about other projects.
     pub async fn get_quota(&self, project: &ProjectId) -> Result<Quota, Error> {
         self.send(quota(Method::GET, "quotas/{}", project))
+            .await?
+            .decode_key("quota")
+    }
+
+    /// What a project uses of its limits (extension `quota_details`).
+    ///
+    /// # Errors
+    /// As for any request; [`Error::NotFound`] from a Neutron without the extension.
+    pub async fn get_quota_usage(&self, project: &ProjectId) -> Result<QuotaUsage, Error> {
+        self.send(quota(Method::GET, "quotas/{}/details", project))
             .await?
             .decode_key("quota")
     }

@@ -405,6 +405,20 @@ async fn quotas_are_set_read_and_deleted() {
 }
 
 #[tokio::test]
+async fn what_is_used_of_a_quota_is_read() {
+    let kind = |used, limit| json!({"used": used, "limit": limit, "reserved": 0});
+    let details = json!({"quota": {"network": kind(1, 10), "port": kind(3, 500), "floatingip": kind(0, -1),
+        "security_group": kind(2, 10), "security_group_rule": kind(8, 100), "trunk": kind(0, -1)}});
+    let (_fake, session) = fake("GET", &format!("quotas/{TENANT}/details"), details).await;
+    let usage = session.get_quota_usage(&tenant()).await.unwrap();
+    assert_eq!(
+        (usage.port.used, usage.port.limit, usage.floatingip.limit),
+        (3, 500, -1)
+    );
+    assert_eq!((usage.security_group.used, usage.security_group_rule.used), (2, 8));
+}
+
+#[tokio::test]
 async fn missing_extensions_are_named() {
     let aliases = |aliases: &[&str]| json!({"extensions": aliases.iter().map(|alias| json!({"alias": alias, "name": alias, "links": []})).collect::<Vec<_>>()});
     let all = stackube_openstack::network::REQUIRED_EXTENSIONS;

@@ -9,6 +9,7 @@ use stackube_api::{Network, Tenant, TenantState};
 use stackube_e2e::{
     cloud,
     devbox::Devbox,
+    pods,
     tenant::{self, with_tenant},
     wait,
 };
@@ -218,6 +219,20 @@ async fn quotas_reach_kubernetes_and_neutron() {
                 .await
                 .unwrap();
             expect("4", 9).await;
+            pods::run(&devbox, &name, "counted", "counted").await;
+            wait::until("the Tenant says what is in use", Duration::from_secs(90), || async {
+                let path = "jsonpath={range .status.usage[*]}{.resource}={.used}/{.hard} {end}";
+                let shown = devbox.kubectl(&["get", "tenant", &name, "-o", path], "").await?;
+                ensure!(shown.contains("pods=1/4 "), "{shown}");
+                // The pod's port is one of them.
+                let ports = shown
+                    .split_whitespace()
+                    .find_map(|usage| usage.strip_prefix("network.ports="));
+                let used = ports.and_then(|ports| ports.strip_suffix("/9")).map(str::parse::<u32>);
+                ensure!(matches!(used, Some(Ok(1..=9))), "{shown}");
+                Ok(())
+            })
+            .await;
         },
     )
     .await;
