@@ -50,7 +50,8 @@ pub(super) fn parse(yaml: &str) -> Result<Defaults, String> {
     })
 }
 
-/// A tenant of moderate size. Every kind of object that a tenant can create is counted, so that no tenant fills etcd.
+/// A tenant of moderate size. Every kind of object that a tenant can create is counted, so that no tenant fills etcd
+/// (`deployment/rbac/tenants.yaml`, which a test compares). Events end after an hour, and tenants do not write them.
 pub(crate) fn built_in() -> Defaults {
     let quantities = |list: &[(&str, &str)]| {
         list.iter()
@@ -59,7 +60,9 @@ pub(crate) fn built_in() -> Defaults {
     };
     Defaults {
         kubernetes: quantities(&[
+            // Those that have not ended, and all.
             ("pods", "100"),
+            ("count/pods", "1000"),
             ("requests.cpu", "20"),
             ("requests.memory", "40Gi"),
             ("limits.cpu", "40"),
@@ -74,10 +77,14 @@ pub(crate) fn built_in() -> Defaults {
             ("configmaps", "200"),
             ("secrets", "200"),
             ("count/serviceaccounts", "50"),
+            ("count/podtemplates", "50"),
+            ("count/replicationcontrollers", "100"),
             ("count/deployments.apps", "100"),
             ("count/replicasets.apps", "500"),
             ("count/statefulsets.apps", "50"),
             ("count/daemonsets.apps", "20"),
+            // Kept by Kubernetes for each StatefulSet and DaemonSet, ten unless its history is set to be longer.
+            ("count/controllerrevisions.apps", "1000"),
             ("count/jobs.batch", "200"),
             ("count/cronjobs.batch", "50"),
             ("count/roles.rbac.authorization.k8s.io", "50"),
@@ -86,6 +93,8 @@ pub(crate) fn built_in() -> Defaults {
             ("count/ingresses.networking.k8s.io", "50"),
             ("count/horizontalpodautoscalers.autoscaling", "50"),
             ("count/poddisruptionbudgets.policy", "50"),
+            // Kubernetes makes one for each Service that selects pods, and slices besides.
+            ("count/endpoints", "200"),
             ("count/endpointslices.discovery.k8s.io", "500"),
             ("count/leases.coordination.k8s.io", "100"),
         ]),

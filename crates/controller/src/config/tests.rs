@@ -146,6 +146,41 @@ fn quotas_that_are_left_out_keep_their_values() {
     assert_eq!(defaults.container_limits, built_in_defaults().container_limits);
 }
 
+/// What Kubernetes makes for tenants of what they write, beside what they may create themselves.
+const MADE_FOR_TENANTS: [&str; 1] = ["controllerrevisions.apps"];
+
+/// Kinds that quotas have always known, by names of their own: these count what exists.
+const KNOWN: [&str; 4] = ["configmaps", "persistentvolumeclaims", "secrets", "services"];
+
+#[test]
+fn whatever_a_tenant_can_create_is_counted() {
+    let roles = include_str!("../../../../deployment/rbac/tenants.yaml");
+    let roles: Vec<serde_json::Value> = serde_saphyr::from_multiple(roles).unwrap();
+    let hard = built_in_defaults().kubernetes;
+    let (mut seen, mut missing) = (0, vec![]);
+    let strings = |value: &serde_json::Value| serde_json::from_value::<Vec<String>>(value.clone()).unwrap();
+    for rule in roles.iter().flat_map(|role| role["rules"].as_array().unwrap()) {
+        let verbs = strings(&rule["verbs"]);
+        assert!(!verbs.contains(&"*".to_owned()), "{rule}");
+        if !verbs.contains(&"create".to_owned()) {
+            continue;
+        }
+        for group in strings(&rule["apiGroups"]) {
+            // What is created by way of a subresource (exec, eviction, a token) is not kept.
+            for resource in strings(&rule["resources"]).iter().filter(|name| !name.contains('/')) {
+                seen += 1;
+                let name = [resource.as_str(), &group].join(".");
+                missing.push(name.trim_end_matches('.').to_owned());
+            }
+        }
+    }
+    missing.extend(MADE_FOR_TENANTS.map(str::to_owned));
+    missing.retain(|name| !hard.contains_key(&format!("count/{name}")));
+    missing.retain(|name| !(KNOWN.contains(&name.as_str()) && hard.contains_key(name)));
+    assert!(missing.is_empty(), "not counted by the default quota: {missing:?}");
+    assert!(seen > 40, "only {seen} kinds were looked at");
+}
+
 #[test]
 fn a_volume_is_read_as_kubelet_writes_it() {
     let dir = tempfile::tempdir().unwrap();

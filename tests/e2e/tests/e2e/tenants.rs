@@ -9,6 +9,7 @@ use stackube_api::{Network, Tenant, TenantState};
 use stackube_e2e::{
     cloud,
     devbox::Devbox,
+    identity::Identity,
     pods,
     tenant::{self, with_tenant},
     wait,
@@ -20,6 +21,8 @@ use stackube_openstack::{
 };
 
 use crate::shared;
+
+mod quotas;
 
 fn status(tenant: &Tenant) -> stackube_api::TenantStatus {
     tenant.status.clone().unwrap()
@@ -180,127 +183,6 @@ async fn members_and_openstack_access_are_authoritative() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn quotas_reach_kubernetes_and_neutron() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(
-        &devbox,
-        "quota",
-        "quota: {kubernetes: {pods: \"3\"}, network: {ports: 7}}",
-        async |tenant| {
-            let name = tenant.name_any();
-            let project = tenant::project_of(&tenant);
-            let expect = async |pods: &str, ports: i32| {
-                wait::until(
-                    &format!("quota {pods} pods {ports} ports"),
-                    Duration::from_secs(60),
-                    || async {
-                        let quotas: Api<ResourceQuota> = Api::namespaced(devbox.kube.clone(), &name);
-                        let hard = quotas.list(&Default::default()).await?.items[0]
-                            .spec
-                            .clone()
-                            .and_then(|s| s.hard)
-                            .unwrap_or_default();
-                        ensure!(hard.get("pods").is_some_and(|q| q.0 == pods), "{hard:?}");
-                        let quota = devbox.cloud.service().get_quota(&project).await?;
-                        ensure!(quota.port == ports && quota.rbac_policy == 0, "{quota:?}");
-                        Ok(())
-                    },
-                )
-                .await;
-            };
-            expect("3", 7).await;
-            let patch = r#"{"spec":{"quota":{"kubernetes":{"pods":"4"},"network":{"ports":9}}}}"#;
-            devbox
-                .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
-                .await
-                .unwrap();
-            expect("4", 9).await;
-            pods::run(&devbox, &name, "counted", "counted").await;
-            wait::until("the Tenant says what is in use", Duration::from_secs(90), || async {
-                let path = "jsonpath={range .status.usage[*]}{.resource}={.used}/{.hard} {end}";
-                let shown = devbox.kubectl(&["get", "tenant", &name, "-o", path], "").await?;
-                ensure!(shown.contains("pods=1/4 "), "{shown}");
-                // The pod's port is one of them.
-                let ports = shown
-                    .split_whitespace()
-                    .find_map(|usage| usage.strip_prefix("network.ports="));
-                let used = ports.and_then(|ports| ports.strip_suffix("/9")).map(str::parse::<u32>);
-                ensure!(matches!(used, Some(Ok(1..=9))), "{shown}");
-                Ok(())
-            })
-            .await;
-        },
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn an_adopted_project_stays_with_its_quota() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    let session = devbox.cloud.service();
-    let domain = session.find_domain("Default").await.unwrap().unwrap().id;
-    let name = tenant::unique("adopted");
-    let project = session
-        .create_project(&CreateProject {
-            name: format!("{name}-project"),
-            domain_id: domain,
-            description: String::new(),
-            tags: vec![],
-            enabled: true,
-        })
-        .await
-        .unwrap();
-    let quota = QuotaChange {
-        port: Some(42),
-        ..Default::default()
-    };
-    session.set_quota(&project.id, &quota).await.unwrap();
-
-    tenant::create(&devbox, &name, &format!("tenantID: \"{}\"", project.id))
-        .await
-        .unwrap();
-    let tenant = tenant::active(&devbox, &name).await;
-    assert_eq!(tenant::project_of(&tenant), project.id);
-    // A second Tenant must not get the same project.
-    let thief = tenant::unique("thief");
-    tenant::create(&devbox, &thief, &format!("tenantID: \"{}\"", project.id))
-        .await
-        .unwrap();
-    let refused = tenant::in_state(&devbox, &thief, TenantState::Failed, Duration::from_secs(60)).await;
-    assert!(
-        status(&refused).message.unwrap().contains(&name),
-        "the message should name the other Tenant"
-    );
-    tenant::delete(&devbox, &thief).await;
-
-    tenant::delete(&devbox, &name).await;
-    let kept = session
-        .get_project(&project.id)
-        .await
-        .expect("an adopted project must stay");
-    assert_eq!(kept.name, project.name);
-    assert_eq!(session.get_quota(&project.id).await.unwrap().port, 42);
-    let left = session.list_role_assignments_of_project(&project.id).await.unwrap();
-    assert!(left.is_empty(), "left on the adopted project: {left:#?}");
-    session.delete_quota(&project.id).await.unwrap();
-    // Neutron makes the group `default` for every project that it has seen; it is not Stackube's to remove from this one.
-    for group in session
-        .list_security_groups_all_projects(&SecurityGroupFilter::default())
-        .await
-        .unwrap()
-    {
-        if group.project_id.as_ref() == Some(&project.id) && group.name == "default" {
-            session.delete_security_group(&group.id).await.unwrap();
-        }
-    }
-    let left = cloud::network_leftovers(&session, &project.id).await.unwrap();
-    session.delete_project(&project.id).await.unwrap();
-    assert!(left.is_empty(), "{left:#?}");
 }
 
 #[tokio::test]
