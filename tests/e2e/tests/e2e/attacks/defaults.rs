@@ -42,6 +42,20 @@ async fn what_is_left_out_is_filled_in_for_the_tenant() {
         let limited = pod(json!({"kubernetes.io/egress-bandwidth": "1M"}));
         let warnings = who.warnings(&devbox.kube, &pods, &limited).await.unwrap();
         assert!(warnings.contains("bandwidth have no effect"), "{warnings}");
+        let labels = json!({"app": "limited"});
+        let mut template = limited;
+        template["metadata"]["labels"] = labels.clone();
+        let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "limited"},
+            "spec": {"selector": {"matchLabels": labels}, "template": template}});
+        let deployments = format!("/apis/apps/v1/namespaces/{name}/deployments");
+        let warnings = who.warnings(&devbox.kube, &deployments, &deployment).await.unwrap();
+        assert!(warnings.contains("bandwidth have no effect"), "{warnings}");
+
+        let policy = json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"},
+            "spec": {"podSelector": {}}});
+        let policies = format!("/apis/networking.k8s.io/v1/namespaces/{name}/networkpolicies");
+        let warnings = who.warnings(&devbox.kube, &policies, &policy).await.unwrap();
+        assert!(warnings.contains("nothing enforces this NetworkPolicy"), "{warnings}");
     })
     .await;
 }
