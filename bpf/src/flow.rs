@@ -3,8 +3,9 @@
 use crate::{
     abi::{
         Affinity, AffinityKey, Backend, BackendKey, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, Flow, FlowKey, HAIRPIN, Pod,
-        REVERSE, SCTP, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, TCP, reason,
+        REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, reason,
     },
+    from_pod::is_infrastructure,
     head::{FIN, Inside, RST, SYN},
     maps::{AFFINITY, BACKENDS, FLOWS_MAP},
     tally::{added, now, within_quota},
@@ -34,7 +35,7 @@ pub fn find(key: &FlowKey) -> Option<&'static mut Flow> {
 pub fn touch(flow: &mut Flow, inside: &Inside) {
     flow.seen = now();
     let mut state = flow.state;
-    if inside.protocol != TCP {
+    if !inside.connects() {
         state |= SEEN_DATA;
     } else {
         if inside.flags & SYN == 0 {
@@ -65,7 +66,7 @@ pub fn back(key_: &FlowKey, flow: &Flow) -> FlowKey {
 /// Whether a packet that may open a flow belongs to the one that is there: to a backend that the service still has, and not after its end.
 #[inline(always)]
 pub fn holds(key: &FlowKey, flow: &mut Flow, inside: &Inside, service: &Service) -> bool {
-    let ended = if inside.protocol == TCP {
+    let ended = if inside.connects() {
         // A SYN after anything else is a new connection from an old port; one that only a reset answered may be a repetition.
         flow.state != 0 || find(&back(key, flow)).is_some_and(|back| back.state & SEEN_RESET != 0)
     } else {
@@ -90,8 +91,18 @@ pub fn holds(key: &FlowKey, flow: &mut Flow, inside: &Inside, service: &Service)
 /// Removes a flow and its other direction.
 #[inline(always)]
 pub fn remove(forward: &FlowKey, flow: &Flow) {
+    remove_pair(forward, flow);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn remove_pair(forward: *const FlowKey, flow: *const Flow) -> u32 {
+    let (Some(forward), Some(flow)) = (unsafe { (forward.as_ref(), flow.as_ref()) }) else {
+        return 0;
+    };
     let back = back(forward, flow);
     let own = find(&back).is_some_and(|found| found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port);
+    let weight = i64::from(flow.weight);
     let mut removed = 0;
     if own && FLOWS_MAP.remove(back).is_ok() {
         removed += 1;
@@ -99,7 +110,8 @@ pub fn remove(forward: &FlowKey, flow: &Flow) {
     if FLOWS_MAP.remove(forward).is_ok() {
         removed += 1;
     }
-    added(forward.ifindex, -removed * i64::from(flow.weight));
+    added(forward.ifindex, -removed * weight);
+    removed as u32
 }
 
 /// A well mixed number from a flow's ends: the same for the same flow, whoever asks and whenever, so that a connection whose entry was lost
@@ -150,7 +162,7 @@ fn remembered(ifindex: u32, service: &Service) -> Option<u32> {
 
 /// Chooses a backend: its slot and itself, or why there is none.
 #[inline(always)]
-pub fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backend), u8> {
+fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backend), u8> {
     if service.backends == 0 {
         return Err(reason::REFUSED_NO_BACKEND);
     }
@@ -174,17 +186,45 @@ pub fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, B
     Ok((slot, backend))
 }
 
-/// Enters a flow in both directions. The pod's port is changed if it would make the answers of two flows look the same.
+/// What a global function says when there is no reason against it.
+const DONE: u32 = 256;
+
+/// A flow to a backend of the service, in both directions; or why there is none.
 #[inline(always)]
-pub fn enter(pod: &Pod, forward: &FlowKey, service: &Service, slot: u32, backend: Backend) -> Result<Flow, u8> {
-    let kind = if service.flags & SERVICE_HOST != 0 {
-        FLOW_HOST
-    } else if backend.ip == pod.ip {
-        FLOW_HAIRPIN
-    } else {
-        FLOW_NETWORK
+pub fn begin(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<Flow, u8> {
+    let mut flow = direct(forward);
+    match chosen_flow(pod, forward, service, &mut flow) {
+        DONE => entered(pod, forward, flow),
+        why => Err(why as u8),
+    }
+}
+
+#[inline(always)]
+fn entered(pod: &Pod, forward: &FlowKey, mut flow: Flow) -> Result<Flow, u8> {
+    match enter_pair(pod, forward, &mut flow) {
+        DONE => Ok(flow),
+        why => Err(why as u8),
+    }
+}
+
+/// The flow to a backend that is chosen for it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn chosen_flow(pod: *const Pod, forward: *const FlowKey, service: *const Service, flow: *mut Flow) -> u32 {
+    let (Some(pod), Some(forward), Some(service), Some(flow)) =
+        (unsafe { (pod.as_ref(), forward.as_ref(), service.as_ref(), flow.as_mut()) })
+    else {
+        return reason::DROPPED_RACE.into();
     };
-    let flow = Flow {
+    let (slot, backend) = match choose(pod, forward, service) {
+        Ok(chosen) => chosen,
+        Err(why) => return why.into(),
+    };
+    let host = service.flags & SERVICE_HOST != 0;
+    if !host && is_infrastructure(backend.ip) {
+        return reason::REFUSED_INFRASTRUCTURE.into();
+    }
+    *flow = Flow {
         seen: now(),
         remote: backend.ip,
         remote_port: backend.port,
@@ -192,83 +232,23 @@ pub fn enter(pod: &Pod, forward: &FlowKey, service: &Service, slot: u32, backend
         service: service.id,
         slot,
         generation: service.generation,
-        kind,
+        kind: if host {
+            FLOW_HOST
+        } else if backend.ip == pod.ip {
+            FLOW_HAIRPIN
+        } else {
+            FLOW_NETWORK
+        },
         state: 0,
         weight: service.weight,
     };
-    pair(pod, forward, flow, mixed(pod.ip, forward))
+    DONE
 }
 
-/// Enters a flow that no service changes, but whose tuple a flow through a service has.
+/// A flow that no service changes.
 #[inline(always)]
-pub fn sidestep(pod: &Pod, forward: &FlowKey) -> Result<Flow, u8> {
-    let flow = Flow {
-        seen: now(),
-        remote: forward.remote,
-        remote_port: forward.remote_port,
-        local_port: forward.local_port,
-        service: 0,
-        slot: 0,
-        generation: 0,
-        kind: FLOW_DIRECT,
-        state: 0,
-        weight: 1,
-    };
-    pair(pod, forward, flow, mixed(pod.ip, forward))
-}
-
-#[inline(always)]
-fn pair(pod: &Pod, forward: &FlowKey, mut flow: Flow, seed: u32) -> Result<Flow, u8> {
-    let weight = i64::from(flow.weight);
-    if !within_quota(pod, forward.ifindex, 2 * u64::from(flow.weight), 2) {
-        return Err(reason::DROPPED_QUOTA);
-    }
-    let reverse = Flow { remote: forward.remote, remote_port: forward.remote_port, local_port: forward.local_port, ..flow };
-    let mut entries = 0;
-    let mut entered = false;
-    for attempt in 0..=TRIES {
-        if attempt > 0 {
-            // 1024 to 65535, as services never listen for answers below.
-            let port = 1024 + (seed.wrapping_add(attempt.wrapping_mul(0x9e37_79b9)) >> 8) % 64512;
-            flow.local_port = (port as u16).to_be();
-        }
-        let key = back(forward, &flow);
-        if FLOWS_MAP.insert(key, reverse, NO_EXIST).is_ok() {
-            entries = 1;
-            entered = true;
-            break;
-        }
-        // What is left of a flow between the same ends may be taken over.
-        let own = find(&key).is_some_and(|found| {
-            found.kind == flow.kind && found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port
-        });
-        if own && flow.kind != FLOW_DIRECT {
-            entered = FLOWS_MAP.insert(key, reverse, ANY).is_ok();
-            break;
-        }
-        if forward.protocol == SCTP {
-            break; // its checksum cannot be corrected for another port
-        }
-    }
-    if !entered {
-        return Err(reason::DROPPED_CONFLICT);
-    }
-    let before = find(forward).is_some();
-    if FLOWS_MAP.insert(forward, flow, ANY).is_err() {
-        added(forward.ifindex, entries * weight);
-        return Err(reason::DROPPED_QUOTA);
-    }
-    added(forward.ifindex, (entries + i64::from(!before)) * weight);
-    Ok(flow)
-}
-
-/// Notes a flow that no service changes. If there is no room for it, it goes unnoted: it works all the same.
-#[inline(always)]
-pub fn note(pod: &Pod, key: &FlowKey) {
-    if !within_quota(pod, key.ifindex, 1, 1) {
-        return;
-    }
-    let flow = Flow {
+fn direct(key: &FlowKey) -> Flow {
+    Flow {
         seen: now(),
         remote: key.remote,
         remote_port: key.remote_port,
@@ -279,9 +259,80 @@ pub fn note(pod: &Pod, key: &FlowKey) {
         kind: FLOW_DIRECT,
         state: 0,
         weight: 1,
-    };
-    if FLOWS_MAP.insert(key, flow, NO_EXIST).is_ok() {
-        added(key.ifindex, 1);
     }
 }
 
+/// Enters a flow that no service changes, but whose tuple a flow through a service has.
+#[inline(always)]
+pub fn sidestep(pod: &Pod, forward: &FlowKey) -> Result<Flow, u8> {
+    entered(pod, forward, direct(forward))
+}
+
+/// Enters a flow in both directions. The pod's port is changed if it would make the answers of two flows look the same.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn enter_pair(pod: *const Pod, forward: *const FlowKey, flow: *mut Flow) -> u32 {
+    let (Some(pod), Some(forward), Some(flow)) = (unsafe { (pod.as_ref(), forward.as_ref(), flow.as_mut()) }) else {
+        return reason::DROPPED_RACE.into();
+    };
+    let weight = i64::from(flow.weight);
+    if !within_quota(pod, forward.ifindex, 2 * u64::from(flow.weight), 2) {
+        return reason::DROPPED_QUOTA.into();
+    }
+    let seed = mixed(pod.ip, forward);
+    let reverse = Flow { remote: forward.remote, remote_port: forward.remote_port, local_port: forward.local_port, ..*flow };
+    let mut entries = 0;
+    let mut entered = false;
+    let mut key; // one for all tries: each would have its own place on the stack
+    for attempt in 0..=TRIES {
+        if attempt > 0 {
+            // 1024 to 65535, as services never listen for answers below.
+            let port = 1024 + (seed.wrapping_add(attempt.wrapping_mul(0x9e37_79b9)) >> 8) % 64512;
+            flow.local_port = (port as u16).to_be();
+        }
+        key = back(forward, flow);
+        if FLOWS_MAP.insert(&key, &reverse, NO_EXIST).is_ok() {
+            entries = 1;
+            entered = true;
+            break;
+        }
+        // What is left of a flow between the same ends may be taken over.
+        let own = find(&key).is_some_and(|found| {
+            found.kind == flow.kind && found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port
+        });
+        if own && flow.kind != FLOW_DIRECT {
+            entered = FLOWS_MAP.insert(&key, &reverse, ANY).is_ok();
+            break;
+        }
+    }
+    if !entered {
+        return reason::DROPPED_CONFLICT.into();
+    }
+    let mut why = DONE;
+    if FLOWS_MAP.insert(forward, &*flow, NO_EXIST).is_ok() {
+        entries += 1;
+    } else if FLOWS_MAP.insert(forward, &*flow, ANY).is_err() {
+        why = reason::DROPPED_QUOTA.into();
+    }
+    added(forward.ifindex, entries * weight);
+    why
+}
+
+/// Notes a flow that no service changes. If there is no room for it, it goes unnoted: it works all the same.
+#[inline(always)]
+pub fn note(pod: &Pod, key: &FlowKey) {
+    note_flow(pod, key);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn note_flow(pod: *const Pod, key: *const FlowKey) -> u32 {
+    let (Some(pod), Some(key)) = (unsafe { (pod.as_ref(), key.as_ref()) }) else {
+        return 0;
+    };
+    if within_quota(pod, key.ifindex, 1, 1) && FLOWS_MAP.insert(key, direct(key), NO_EXIST).is_ok() {
+        added(key.ifindex, 1);
+        return 1;
+    }
+    0
+}

@@ -5,7 +5,7 @@ use crate::{
         FLOW_HOST, Fragment, FragmentKey, HANDLED_MARK, HOOK_FROM_HOST, HostFlowKey, ICMP, KUBELET_MARK, Pod, REVERSE, Settings, TCP, UDP, reason,
     },
     flow,
-    head::{Ends, IPV4, Inside, Piece, address, frame, inside, rewrite},
+    head::{Ends, Frame, IPV4, Inside, Piece, address, read, rewrite},
     icmp,
     maps::{ADDRESSES, ALIASES, FRAGMENTS, HOST_FLOWS, PODS_MAP},
     packet::{Packet, Verdict},
@@ -14,15 +14,20 @@ use crate::{
 
 #[inline(always)]
 pub fn from_host<P: Packet>(packet: &P) -> Verdict {
-    let (Some(settings), Some(frame)) = (settings(), frame(packet)) else {
+    let Some(settings) = settings() else {
         return drop(reason::DROPPED_MALFORMED);
     };
+    let mut frame = Frame::NOTHING;
+    if !packet.load(0, &mut frame) {
+        return drop(reason::DROPPED_MALFORMED);
+    }
     if frame.kind != IPV4 {
         return drop(reason::DROPPED_PROTOCOL);
     }
-    let Some(inside) = inside(packet, &frame) else {
+    let mut inside = Inside::NOTHING;
+    if !read(packet, &frame, &mut inside) {
         return drop(reason::DROPPED_MALFORMED);
-    };
+    }
     let aliased = inside.destination & settings.alias_mask == settings.alias_network;
     let index = if aliased { &ALIASES } else { &ADDRESSES };
     let Some(ifindex) = (unsafe { index.get(inside.destination) }).copied() else {

@@ -2,16 +2,16 @@
 
 use crate::{
     abi::{
-        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, Fragment, FragmentKey,
-        HAIRPIN, HOOK_FROM_POD, HostFlowKey, ICMP, Pod, REVERSE, SCTP, SERVICE_HOST, Service, ServiceKey, Settings, TCP, UDP, reason,
+        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, FlowKey, Fragment,
+        FragmentKey, HAIRPIN, HOOK_FROM_POD, HostFlowKey, ICMP, Pod, REVERSE, SERVICE_HOST, Service, ServiceKey, Settings, TCP, UDP, reason,
     },
     flow,
-    head::{ARP, Ends, Frame, IPV4, Piece, RST, address, frame, inside, rewrite},
+    head::{ARP, Ends, Frame, IPV4, Inside, Piece, RST, address, read, rewrite},
     icmp,
     maps::{FRAGMENTS, HOST_FLOWS, INFRASTRUCTURE, NETWORKS, PERMITTED, PODS_MAP, SERVICE_CIDRS, SERVICES},
     packet::{Packet, Verdict},
-    refuse::{self, refuse},
-    tally::{Told, drop, now, settings, take},
+    refuse::refuse,
+    tally::{Told, count, drop, drop_unread, now, settings, take},
 };
 use aya_ebpf::maps::lpm_trie::Key;
 
@@ -28,36 +28,47 @@ pub fn from_pod<P: Packet>(packet: &P) -> Verdict {
     let (Some(pod), Some(settings)) = (unsafe { PODS_MAP.get(ifindex) }, settings()) else {
         return drop(reason::DROPPED_UNKNOWN_POD);
     };
-    let Some(frame) = frame(packet) else {
-        return drop(reason::DROPPED_MALFORMED);
+    let mut frame = Frame::NOTHING;
+    let why = 'read: {
+        if !packet.load(0, &mut frame) {
+            break 'read reason::DROPPED_MALFORMED;
+        }
+        if packet.tagged() {
+            break 'read reason::DROPPED_PROTOCOL;
+        }
+        if frame.source_mac != pod.mac {
+            break 'read reason::DROPPED_SPOOFED_MAC;
+        }
+        if frame.kind == ARP {
+            match arp(packet, pod) {
+                reason::PASSED => {
+                    count(reason::PASSED);
+                    return Verdict::Pass;
+                }
+                why => break 'read why,
+            }
+        }
+        if frame.kind != IPV4 {
+            break 'read reason::DROPPED_PROTOCOL;
+        }
+        if frame.source != pod.ip {
+            break 'read reason::DROPPED_SPOOFED_IP;
+        }
+        let mut inside = Inside::NOTHING;
+        if !read(packet, &frame, &mut inside) {
+            break 'read reason::DROPPED_MALFORMED;
+        }
+        let told = Told { ifindex, hook: HOOK_FROM_POD, pod, inside: &inside };
+        let from = From { packet, settings, frame: &frame, told: &told };
+        return from.finish(from.route());
     };
-    if packet.tagged() {
-        return drop(reason::DROPPED_PROTOCOL);
-    }
-    if frame.source_mac != pod.mac {
-        return drop(reason::DROPPED_SPOOFED_MAC);
-    }
-    if frame.kind == ARP {
-        return arp(packet, pod);
-    }
-    if frame.kind != IPV4 {
-        return drop(reason::DROPPED_PROTOCOL);
-    }
-    if frame.source != pod.ip {
-        return drop(reason::DROPPED_SPOOFED_IP);
-    }
-    let Some(inside) = inside(packet, &frame) else {
-        return drop(reason::DROPPED_MALFORMED);
-    };
-    let told = Told { ifindex, hook: HOOK_FROM_POD, pod, inside: &inside };
-    let from = From { packet, settings, frame: &frame, told: &told };
-    from.route()
+    drop_unread(why, pod, ifindex, HOOK_FROM_POD, &frame)
 }
 
 /// Only messages in the pod's own name pass: its MAC address with its IP address, or with none while it asks whether somebody has it
 /// (RFC 5227).
 #[inline(always)]
-fn arp<P: Packet>(packet: &P, pod: &Pod) -> Verdict {
+fn arp<P: Packet>(packet: &P, pod: &Pod) -> u8 {
     #[repr(C)]
     struct Message {
         hardware: u16,
@@ -69,17 +80,16 @@ fn arp<P: Packet>(packet: &P, pod: &Pod) -> Verdict {
     }
     let mut message = Message { hardware: 0, protocol: 0, lengths: 0, operation: 0, sender_mac: [0; 6], sender_ip: [0; 4] };
     if !packet.load(14, &mut message) || packet.len() < 42 {
-        return drop(reason::DROPPED_MALFORMED);
+        return reason::DROPPED_MALFORMED;
     }
     if message.hardware != 1u16.to_be() || message.protocol != IPV4 || message.lengths != 0x0604u16.to_be() {
-        return drop(reason::DROPPED_PROTOCOL);
+        return reason::DROPPED_PROTOCOL;
     }
     let sender = u32::from_ne_bytes(message.sender_ip);
     if message.sender_mac != pod.mac || (sender != pod.ip && (sender != 0 || message.operation != 1u16.to_be())) {
-        return drop(reason::DROPPED_SPOOFED_ARP);
+        return reason::DROPPED_SPOOFED_ARP;
     }
-    crate::tally::count(reason::PASSED);
-    Verdict::Pass
+    reason::PASSED
 }
 
 struct From<'a, P> {
@@ -89,9 +99,38 @@ struct From<'a, P> {
     told: &'a Told<'a>,
 }
 
+/// What is to be done with a packet. Each is done at one place, [`From::finish`], so that the verifier need not follow it from everywhere.
+enum Next {
+    /// Nothing but to say so.
+    Decided(u8, Verdict),
+    /// Answer with a refusal.
+    Refuse(u8),
+    /// Give it other ends, and send it where its kind of flow goes; `back` if it is an answer.
+    Send { ends: Ends, kind: u8, back: bool },
+    /// All is done.
+    Done(Verdict),
+}
+
+impl Next {
+    #[inline(always)]
+    fn drop(why: u8) -> Self {
+        Self::Decided(why, Verdict::Drop)
+    }
+}
+
 impl<P: Packet> From<'_, P> {
     #[inline(always)]
-    fn route(&self) -> Verdict {
+    fn finish(&self, next: Next) -> Verdict {
+        match next {
+            Next::Decided(why, verdict) => self.told.decide(why, verdict),
+            Next::Refuse(why) => refuse(self.packet, self.told, self.frame, why),
+            Next::Send { ends, kind, back } => self.send(&ends, kind, back),
+            Next::Done(verdict) => verdict,
+        }
+    }
+
+    #[inline(always)]
+    fn route(&self) -> Next {
         let inside = self.told.inside;
         if inside.fragment == Piece::Later {
             return self.later_fragment();
@@ -103,16 +142,16 @@ impl<P: Packet> From<'_, P> {
             return self.flow();
         }
         if inside.protocol == ICMP && let Some(verdict) = icmp::from_pod(self.packet, self.told) {
-            return verdict;
+            return Next::Done(verdict);
         }
         if is_service_address(inside.destination) {
-            return self.told.drop(reason::DROPPED_UNANSWERABLE);
+            return Next::drop(reason::DROPPED_UNANSWERABLE);
         }
         self.direct()
     }
 
     #[inline(always)]
-    fn flow(&self) -> Verdict {
+    fn flow(&self) -> Next {
         let (told, inside) = (self.told, self.told.inside);
         let forward = flow::key(told.ifindex, FORWARD, inside.protocol, inside.destination, inside.destination_port, inside.source_port);
         let service_key = ServiceKey {
@@ -123,14 +162,13 @@ impl<P: Packet> From<'_, P> {
             pad: 0,
         };
         if let Some(found) = flow::find(&forward) {
-            if found.kind == FLOW_DIRECT || !inside.opens() {
-                flow::touch(found, inside);
-                return self.translate(found);
-            }
             let service = unsafe { SERVICES.get(service_key) };
-            if service.is_some_and(|service| flow::holds(&forward, found, inside, service)) {
+            if found.kind == FLOW_DIRECT
+                || !inside.opens()
+                || service.is_some_and(|service| flow::holds(&forward, found, inside, service))
+            {
                 flow::touch(found, inside);
-                return self.translate(found);
+                return self.translated(found);
             }
             flow::remove(&forward, found);
         }
@@ -140,86 +178,77 @@ impl<P: Packet> From<'_, P> {
         if is_service_address(inside.destination) {
             let synced = unsafe { NETWORKS.get(told.pod.network) }.is_some_and(|network| network.synced != 0);
             if !synced {
-                return told.drop(reason::DROPPED_NOT_SYNCED);
+                return Next::drop(reason::DROPPED_NOT_SYNCED);
             }
-            return self.refuse(reason::REFUSED_NO_SERVICE, refuse::PORT);
+            return Next::Refuse(reason::REFUSED_NO_SERVICE);
         }
         self.direct()
     }
 
     /// A new flow to a service.
     #[inline(always)]
-    fn begin(&self, forward: &crate::abi::FlowKey, service: &Service) -> Verdict {
+    fn begin(&self, forward: &FlowKey, service: &Service) -> Next {
         let (told, inside) = (self.told, self.told.inside);
-        if inside.protocol == TCP && inside.flags & RST != 0 {
-            return told.drop(reason::DROPPED_RACE); // of a connection that nobody knows
+        if inside.connects() && inside.flags & RST != 0 {
+            return Next::drop(reason::DROPPED_RACE); // of a connection that nobody knows
         }
-        let host = service.flags & SERVICE_HOST != 0;
-        if host && inside.protocol != UDP && !take(told.ifindex, BUCKET_HOST) {
-            return told.drop(reason::DROPPED_RATE);
+        if service.flags & SERVICE_HOST != 0 && inside.protocol != UDP && !take(told.ifindex, BUCKET_HOST) {
+            return Next::drop(reason::DROPPED_RATE);
         }
-        let (slot, backend) = match flow::choose(told.pod, forward, service) {
-            Ok(chosen) => chosen,
-            Err(reason::REFUSED_NO_BACKEND) => return self.refuse(reason::REFUSED_NO_BACKEND, refuse::PORT),
-            Err(other) => return told.drop(other),
-        };
-        if !host && is_infrastructure(backend.ip) {
-            return self.refuse(reason::REFUSED_INFRASTRUCTURE, refuse::PROHIBITED);
-        }
-        if inside.protocol == SCTP && backend.port != inside.destination_port {
-            return self.refuse(reason::REFUSED_NO_BACKEND, refuse::PORT);
-        }
-        match flow::enter(told.pod, forward, service, slot, backend) {
-            Ok(mut flow) => {
+        match flow::begin(told.pod, forward, service) {
+            Ok(flow) => {
                 if let Some(entered) = flow::find(forward) {
                     flow::touch(entered, inside);
-                    flow = *entered;
                 }
-                self.translate(&flow)
+                self.translated(&flow)
             }
-            Err(other) => told.drop(other),
+            Err(why @ (reason::REFUSED_NO_BACKEND | reason::REFUSED_INFRASTRUCTURE)) => Next::Refuse(why),
+            Err(why) => Next::drop(why),
         }
     }
 
-    /// Gives the packet the ends that its flow says.
+    /// The ends that its flow gives the packet.
     #[inline(always)]
-    fn translate(&self, flow: &Flow) -> Verdict {
-        let (told, inside) = (self.told, self.told.inside);
-        if flow.kind == FLOW_HOST && inside.protocol == UDP && inside.destination_port == DNS_PORT && !take(told.ifindex, BUCKET_DNS) {
-            return told.drop(reason::DROPPED_RATE);
-        }
+    fn translated(&self, flow: &Flow) -> Next {
         let ends = Ends {
             source: match flow.kind {
-                FLOW_HOST => told.pod.alias,
+                FLOW_HOST => self.told.pod.alias,
                 FLOW_HAIRPIN => self.settings.hairpin_address,
-                _ => inside.source,
+                _ => self.told.inside.source,
             },
             destination: flow.remote,
             source_port: flow.local_port,
             destination_port: flow.remote_port,
         };
+        Next::Send { ends, kind: flow.kind, back: false }
+    }
+
+    #[inline(always)]
+    fn send(&self, ends: &Ends, kind: u8, back: bool) -> Verdict {
+        let (told, inside) = (self.told, self.told.inside);
+        if kind == FLOW_HOST && inside.protocol == UDP && inside.destination_port == DNS_PORT && !take(told.ifindex, BUCKET_DNS) {
+            return told.drop(reason::DROPPED_RATE);
+        }
         if inside.fragment == Piece::First {
             if !take(told.ifindex, BUCKET_FRAGMENT) {
                 return told.drop(reason::DROPPED_RATE);
             }
-            let fragment = Fragment { source: ends.source, destination: ends.destination, kind: flow.kind, pad: [0; 3] };
+            let fragment = Fragment { source: ends.source, destination: ends.destination, kind, pad: [0; 3] };
             let _ = FRAGMENTS.insert(self.fragment_key(), fragment, 0);
         }
-        if !rewrite(self.packet, inside, &ends) {
+        if !rewrite(self.packet, inside, ends) {
             return told.drop(reason::DROPPED_MALFORMED);
         }
-        let (why, verdict) = self.send(flow.kind);
-        told.translated(why, verdict, flow.remote, flow.remote_port, flow.local_port)
-    }
-
-    /// Sends a translated packet where its kind of flow goes.
-    #[inline(always)]
-    fn send(&self, kind: u8) -> (u8, Verdict) {
-        match kind {
+        let (why, verdict) = match kind {
             FLOW_HOST => (reason::TO_HOST, self.to_host()),
             FLOW_HAIRPIN => (reason::HAIRPINNED, self.to_itself()),
             FLOW_NETWORK => (reason::TRANSLATED, Verdict::Pass),
             _ => (reason::PASSED, Verdict::Pass),
+        };
+        if back {
+            told.translated(why, verdict, ends.source, ends.source_port, ends.destination_port)
+        } else {
+            told.translated(why, verdict, ends.destination, ends.destination_port, ends.source_port)
         }
     }
 
@@ -242,55 +271,48 @@ impl<P: Packet> From<'_, P> {
 
     /// To an address that is no service's.
     #[inline(always)]
-    fn direct(&self) -> Verdict {
+    fn direct(&self) -> Next {
         let (told, inside) = (self.told, self.told.inside);
         if is_infrastructure(inside.destination) {
-            return self.refuse(reason::REFUSED_INFRASTRUCTURE, refuse::PROHIBITED);
+            return Next::Refuse(reason::REFUSED_INFRASTRUCTURE);
         }
         if !inside.has_ports() || inside.fragment == Piece::Later {
-            return told.decide(reason::PASSED, Verdict::Pass);
+            return Next::Decided(reason::PASSED, Verdict::Pass);
         }
-        let reverse = flow::key(told.ifindex, REVERSE, inside.protocol, inside.destination, inside.destination_port, inside.source_port);
-        match flow::find(&reverse) {
+        let mut key = flow::key(told.ifindex, REVERSE, inside.protocol, inside.destination, inside.destination_port, inside.source_port);
+        match flow::find(&key) {
             Some(found) if found.kind == FLOW_DIRECT && found.local_port == inside.source_port => flow::touch(found, inside),
             // Answers would be taken for those of a flow that was given this port, or goes through a service: another tells them apart.
-            Some(_) if inside.opens() && inside.protocol != SCTP => {
-                let forward = crate::abi::FlowKey { direction: FORWARD, ..reverse };
-                return match flow::sidestep(told.pod, &forward) {
-                    Ok(flow) => self.translate(&flow),
-                    Err(other) => told.drop(other),
+            Some(_) if inside.opens() => {
+                key.direction = FORWARD;
+                return match flow::sidestep(told.pod, &key) {
+                    Ok(flow) => self.translated(&flow),
+                    Err(why) => Next::drop(why),
                 };
             }
-            None if inside.opens() => flow::note(told.pod, &reverse),
+            None if inside.opens() => flow::note(told.pod, &key),
             _ => {}
         }
-        told.decide(reason::PASSED, Verdict::Pass)
+        Next::Decided(reason::PASSED, Verdict::Pass)
     }
 
     /// The link's addresses. Of the node, a pod reaches by them only who asked it something.
     #[inline(always)]
-    fn link_local(&self) -> Verdict {
+    fn link_local(&self) -> Next {
         let (told, inside) = (self.told, self.told.inside);
         if inside.destination == self.settings.hairpin_address && inside.has_ports() {
             let key = flow::key(told.ifindex, HAIRPIN, inside.protocol, 0, inside.destination_port, inside.source_port);
             let Some(found) = flow::find(&key) else {
-                return told.drop(reason::DROPPED_NOT_ASKED);
+                return Next::drop(reason::DROPPED_NOT_ASKED);
             };
             flow::touch(found, inside);
             let ends = Ends { source: found.remote, destination: told.pod.ip, source_port: found.remote_port, destination_port: found.local_port };
-            if inside.fragment == Piece::First {
-                let fragment = Fragment { source: ends.source, destination: ends.destination, kind: FLOW_HAIRPIN, pad: [0; 3] };
-                let _ = FRAGMENTS.insert(self.fragment_key(), fragment, 0);
-            }
-            if !rewrite(self.packet, inside, &ends) {
-                return told.drop(reason::DROPPED_MALFORMED);
-            }
-            return told.translated(reason::HAIRPINNED, self.to_itself(), ends.source, ends.source_port, ends.destination_port);
+            return Next::Send { ends, kind: FLOW_HAIRPIN, back: true };
         }
         if inside.destination == self.settings.link_address && self.answers_kubelet() {
-            return told.decide(reason::PROBE_ANSWER, self.to_host());
+            return Next::Decided(reason::PROBE_ANSWER, self.to_host());
         }
-        self.refuse(reason::REFUSED_INFRASTRUCTURE, refuse::PROHIBITED)
+        Next::Refuse(reason::REFUSED_INFRASTRUCTURE)
     }
 
     #[inline(always)]
@@ -324,36 +346,41 @@ impl<P: Packet> From<'_, P> {
 
     /// A piece without ports: it goes where the first one went.
     #[inline(always)]
-    fn later_fragment(&self) -> Verdict {
-        let (told, inside) = (self.told, self.told.inside);
+    fn later_fragment(&self) -> Next {
+        let inside = self.told.inside;
         if let Some(found) = FRAGMENTS.get_ptr_mut(self.fragment_key()).map(|found| unsafe { *found }) {
             let ends = Ends { source: found.source, destination: found.destination, source_port: 0, destination_port: 0 };
-            if !rewrite(self.packet, inside, &ends) {
-                return told.drop(reason::DROPPED_MALFORMED);
-            }
-            let (why, verdict) = self.send(found.kind);
-            return told.decide(why, verdict);
+            return Next::Send { ends, kind: found.kind, back: false };
         }
         if inside.destination & LINK_LOCAL_MASK == LINK_LOCAL || is_service_address(inside.destination) {
-            return told.drop(reason::DROPPED_FRAGMENT);
+            return Next::drop(reason::DROPPED_FRAGMENT);
         }
         self.direct()
-    }
-
-    #[inline(always)]
-    fn refuse(&self, why: u8, code: u8) -> Verdict {
-        refuse(self.packet, self.told, self.frame, why, code)
     }
 }
 
 #[inline(always)]
 fn is_service_address(address: u32) -> bool {
-    SERVICE_CIDRS.get(Key::new(32, address)).is_some()
+    in_service_ranges(address) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn in_service_ranges(address: u32) -> u32 {
+    u32::from(SERVICE_CIDRS.get(Key::new(32, address)).is_some())
 }
 
 /// An address that no pod may reach: the link's always, others as they are set.
 #[inline(always)]
-fn is_infrastructure(address: u32) -> bool {
-    address & LINK_LOCAL_MASK == LINK_LOCAL
-        || (INFRASTRUCTURE.get(Key::new(32, address)).is_some() && PERMITTED.get(Key::new(32, address)).is_none())
+pub fn is_infrastructure(address: u32) -> bool {
+    in_infrastructure(address) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn in_infrastructure(address: u32) -> u32 {
+    u32::from(
+        address & LINK_LOCAL_MASK == LINK_LOCAL
+            || (INFRASTRUCTURE.get(Key::new(32, address)).is_some() && PERMITTED.get(Key::new(32, address)).is_none()),
+    )
 }

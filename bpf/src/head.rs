@@ -1,10 +1,9 @@
 //! Headers, and what of them the programs look at.
 
-use core::mem::MaybeUninit;
-
 use crate::{
     abi::{ICMP, SCTP, TCP, UDP},
     packet::{Packet, Sum},
+    sctp,
 };
 
 /// Ethernet type of IPv4, as it is in a packet.
@@ -41,6 +40,25 @@ pub struct Frame {
     pub destination: u32,
 }
 
+impl Frame {
+    /// Of a packet that cannot be read.
+    pub const NOTHING: Self = Self {
+        destination_mac: [0; 6],
+        source_mac: [0; 6],
+        kind: 0,
+        version_length: 0,
+        service: 0,
+        total: 0,
+        id: 0,
+        fragment: 0,
+        ttl: 0,
+        protocol: 0,
+        sum: 0,
+        source: 0,
+        destination: 0,
+    };
+}
+
 /// An IPv4 header without options.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -58,6 +76,7 @@ pub struct Inner {
 }
 
 /// What is inside of an IPv4 packet.
+#[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Inside {
     /// Offset of the header after IP's.
@@ -69,11 +88,14 @@ pub struct Inside {
     /// Identification of the IP header.
     pub id: u16,
     pub protocol: u8,
-    /// Flags of TCP; 0 of others.
+    /// Flags of TCP, or what the first chunk of SCTP means in their terms; 0 of others.
     pub flags: u8,
+    /// Bytes after IP's header.
+    pub length: u16,
     pub fragment: Piece,
 }
 
+#[repr(u8)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Piece {
     Whole,
@@ -82,10 +104,30 @@ pub enum Piece {
 }
 
 impl Inside {
-    /// Whether the packet opens a connection, or may: only TCP can tell.
+    /// Of a packet that cannot be read.
+    pub const NOTHING: Self = Self {
+        at: 0,
+        source: 0,
+        destination: 0,
+        source_port: 0,
+        destination_port: 0,
+        id: 0,
+        protocol: 0,
+        flags: 0,
+        length: 0,
+        fragment: Piece::Whole,
+    };
+
+    /// Whether the protocol has connections, so that a packet tells whether it opens one.
+    #[inline(always)]
+    pub fn connects(&self) -> bool {
+        matches!(self.protocol, TCP | SCTP)
+    }
+
+    /// Whether the packet opens a flow, or may.
     #[inline(always)]
     pub fn opens(&self) -> bool {
-        self.protocol != TCP || self.flags & (SYN | ACK) == SYN
+        !self.connects() || self.flags & (SYN | ACK) == SYN
     }
 
     #[inline(always)]
@@ -94,23 +136,16 @@ impl Inside {
     }
 }
 
-/// Reads the first 34 bytes.
+/// Reads what the frame carries; false if its lengths contradict each other or it is cut short.
 #[inline(always)]
-pub fn frame<P: Packet>(packet: &P) -> Option<Frame> {
-    let mut frame = MaybeUninit::<Frame>::uninit();
-    packet.load(0, &mut frame).then(|| unsafe { frame.assume_init() })
-}
-
-/// Reads what the frame carries; `None` if its lengths contradict each other or it is cut short.
-#[inline(always)]
-pub fn inside<P: Packet>(packet: &P, frame: &Frame) -> Option<Inside> {
+pub fn read<P: Packet>(packet: &P, frame: &Frame, inside: &mut Inside) -> bool {
     let header = u32::from(frame.version_length & 15) * 4;
     let total = u32::from(u16::from_be(frame.total));
     if frame.version_length >> 4 != 4 || header < 20 || total < header || total + IP > packet.len() {
-        return None;
+        return false;
     }
     let fragment = u16::from_be(frame.fragment);
-    let mut inside = Inside {
+    *inside = Inside {
         at: IP + header,
         source: frame.source,
         destination: frame.destination,
@@ -119,6 +154,7 @@ pub fn inside<P: Packet>(packet: &P, frame: &Frame) -> Option<Inside> {
         id: frame.id,
         protocol: frame.protocol,
         flags: 0,
+        length: (total - header) as u16,
         fragment: match (fragment & 0x1fff, fragment & 0x2000) {
             (0, 0) => Piece::Whole,
             (0, _) => Piece::First,
@@ -126,24 +162,35 @@ pub fn inside<P: Packet>(packet: &P, frame: &Frame) -> Option<Inside> {
         },
     };
     if inside.fragment == Piece::Later || !(inside.has_ports() || inside.protocol == ICMP) {
-        return Some(inside);
+        return true;
     }
-    let least = if inside.protocol == TCP { 20 } else { 8 };
+    let least = match inside.protocol {
+        TCP => 20,
+        SCTP => 16,
+        _ => 8,
+    };
     if total < header + least {
-        return None;
+        return false;
     }
     if inside.protocol != ICMP {
         let mut ports = [0u16; 2];
         if !packet.load(inside.at, &mut ports) {
-            return None;
+            return false;
         }
         inside.source_port = ports[0];
         inside.destination_port = ports[1];
     }
     if inside.protocol == TCP && !packet.load(inside.at + 13, &mut inside.flags) {
-        return None;
+        return false;
     }
-    Some(inside)
+    if inside.protocol == SCTP {
+        let mut chunk = 0u8;
+        if !packet.load(inside.at + 12, &mut chunk) {
+            return false;
+        }
+        inside.flags = sctp::meaning(chunk);
+    }
+    true
 }
 
 /// New ends of a packet.
@@ -168,7 +215,7 @@ pub fn rewrite<P: Packet>(packet: &P, inside: &Inside, ends: &Ends) -> bool {
     let sum = match inside.protocol {
         TCP => Some((Sum::Tcp, inside.at + 16)),
         UDP => Some((Sum::Udp, inside.at + 6)),
-        _ => None, // SCTP's goes over its own bytes only, and its ports are never changed
+        _ => None, // SCTP's goes over its own bytes only
     };
     if ends.source != inside.source {
         if let (true, Some((kind, at))) = (ported, sum) {
@@ -194,6 +241,8 @@ pub fn rewrite<P: Packet>(packet: &P, inside: &Inside, ends: &Ends) -> bool {
     }
     if let Some((kind, at)) = sum {
         packet.sum(kind, at, false, from, to);
+    } else if inside.fragment != Piece::Whole || !sctp::correct(packet, inside, from, to) {
+        return false;
     }
     packet.store(inside.at, &to)
 }

@@ -16,6 +16,7 @@ mod icmp;
 mod maps;
 mod packet;
 mod refuse;
+mod sctp;
 mod tally;
 mod to_pod;
 

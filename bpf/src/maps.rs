@@ -7,14 +7,12 @@ use aya_ebpf::{
 };
 
 use crate::abi::{
-    Affinity, AffinityKey, Backend, BackendKey, Flow, FlowKey, Fragment, FragmentKey, HostFlowKey, Network, NetworkKey, Pod, RangeAddress,
+    Affinity, AffinityKey, Backend, BackendKey, FLOWS, Flow, FlowKey, Fragment, FragmentKey, HostFlowKey, Network, NetworkKey, Pod, RangeAddress,
     Service, ServiceKey, Settings, Usage, reason,
 };
 
 /// Pods of a node: Kubernetes recommends at most 110; some run several hundred.
 const PODS: u32 = 4096;
-/// Flow entries of a node; two to a flow.
-const FLOWS: u32 = 4 << 20;
 
 #[map(name = "pods")]
 pub static PODS_MAP: HashMap<u32, Pod> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC);

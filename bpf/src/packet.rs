@@ -11,6 +11,11 @@ use aya_ebpf::{
     },
 };
 
+use crate::{
+    head::{Frame, Inside},
+    refuse,
+};
+
 /// Where a packet goes.
 #[derive(Clone, Copy)]
 pub enum Verdict {
@@ -50,6 +55,8 @@ pub trait Packet {
     fn ip_sum(&self, at: u32, from: u32, to: u32);
     /// Corrects the checksum at `at` of another header for four bytes that change; `pseudo` if they are not of the header itself.
     fn sum(&self, kind: Sum, at: u32, pseudo: bool, from: u32, to: u32);
+    /// Makes the packet the refusal of itself; `code` is that of an ICMP message. False if it cannot be.
+    fn answer(&self, frame: &Frame, inside: &Inside, code: u8) -> bool;
 }
 
 pub struct Xdp(pub *mut xdp_md);
@@ -113,6 +120,11 @@ impl Packet for Xdp {
             new = 0xffff;
         }
         let _ = self.store(at, &new);
+    }
+
+    #[inline(always)]
+    fn answer(&self, frame: &Frame, inside: &Inside, code: u8) -> bool {
+        refuse::answer_xdp(self.0, frame, inside, code.into()) != 0
     }
 }
 
@@ -184,6 +196,11 @@ impl Packet for Skb {
             flags |= u64::from(BPF_F_MARK_MANGLED_0);
         }
         unsafe { bpf_l4_csum_replace(self.0, at, from.into(), to.into(), flags) };
+    }
+
+    #[inline(always)]
+    fn answer(&self, frame: &Frame, inside: &Inside, code: u8) -> bool {
+        refuse::answer_tcx(self.0, frame, inside, code.into()) != 0
     }
 }
 

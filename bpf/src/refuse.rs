@@ -1,18 +1,21 @@
 //! Refusing at once: the packet becomes the answer.
 
-use aya_ebpf::helpers::generated::bpf_csum_diff;
+use aya_ebpf::{
+    bindings::{__sk_buff, xdp_md},
+    helpers::generated::bpf_csum_diff,
+};
 
 use crate::{
     abi::{BUCKET_REFUSE, HANDLED_MARK, ICMP, TCP, reason},
-    head::{ACK, FIN, Frame, Inner, Piece, RST, SYN},
-    packet::{Packet, Verdict},
+    head::{ACK, FIN, Frame, Inner, Inside, Piece, RST, SYN},
+    packet::{Packet, Skb, Verdict, Xdp},
     tally::{Told, take},
 };
 
 /// ICMP code: port unreachable.
-pub const PORT: u8 = 3;
+const PORT: u8 = 3;
 /// ICMP code: administratively prohibited (RFC 1812).
-pub const PROHIBITED: u8 = 13;
+const PROHIBITED: u8 = 13;
 
 #[inline(always)]
 fn folded(mut sum: u32) -> u16 {
@@ -30,7 +33,7 @@ fn summed<T>(of: &mut T, seed: u32) -> u32 {
 
 /// Answers with a reset or an ICMP message, within the pod's rate.
 #[inline(always)]
-pub fn refuse<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, why: u8, code: u8) -> Verdict {
+pub fn refuse<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, why: u8) -> Verdict {
     let inside = told.inside;
     let echo = inside.protocol == ICMP && crate::icmp::is_echo(packet, inside);
     let answerable = (inside.has_ports() && (inside.protocol != TCP || inside.flags & RST == 0)) || echo;
@@ -40,12 +43,33 @@ pub fn refuse<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, why: u8, co
     if !take(told.ifindex, BUCKET_REFUSE) {
         return told.drop(reason::DROPPED_RATE);
     }
-    let made = if inside.protocol == TCP { reset(packet, told, frame) } else { unreachable(packet, told, frame, code) };
-    if !made {
+    let code = if why == reason::REFUSED_INFRASTRUCTURE { PROHIBITED } else { PORT };
+    if !packet.answer(frame, inside, code) {
         return told.drop(reason::DROPPED_UNANSWERABLE);
     }
     packet.set_mark(HANDLED_MARK);
     told.decide(why, Verdict::Redirect(told.ifindex))
+}
+
+/// Makes the packet its own answer.
+#[inline(always)]
+fn answer<P: Packet>(packet: &P, frame: *const Frame, inside: *const Inside, code: u32) -> u32 {
+    let (Some(frame), Some(inside)) = (unsafe { (frame.as_ref(), inside.as_ref()) }) else {
+        return 0;
+    };
+    u32::from(if inside.protocol == TCP { reset(packet, inside, frame) } else { unreachable(packet, inside, frame, code as u8) })
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn answer_xdp(context: *mut xdp_md, frame: *const Frame, inside: *const Inside, code: u32) -> u32 {
+    answer(&Xdp(context), frame, inside, code)
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn answer_tcx(context: *mut __sk_buff, frame: *const Frame, inside: *const Inside, code: u32) -> u32 {
+    answer(&Skb(context), frame, inside, code)
 }
 
 #[repr(C)]
@@ -55,7 +79,7 @@ struct Answer<T> {
 }
 
 #[inline(always)]
-fn ip_header(told: &Told<'_>, protocol: u8, total: u16) -> Inner {
+fn ip_header(inside: &Inside, protocol: u8, total: u16) -> Inner {
     let mut ip = Inner {
         version_length: 0x45,
         service: 0,
@@ -65,8 +89,8 @@ fn ip_header(told: &Told<'_>, protocol: u8, total: u16) -> Inner {
         ttl: 64,
         protocol,
         sum: 0,
-        source: told.inside.destination,
-        destination: told.inside.source,
+        source: inside.destination,
+        destination: inside.source,
     };
     ip.sum = folded(summed(&mut ip, 0));
     ip
@@ -74,7 +98,7 @@ fn ip_header(told: &Told<'_>, protocol: u8, total: u16) -> Inner {
 
 /// RFC 9293, 3.10.7.1: the answer to a segment of a connection that does not exist.
 #[inline(always)]
-fn reset<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame) -> bool {
+fn reset<P: Packet>(packet: &P, inside: &Inside, frame: &Frame) -> bool {
     #[repr(C)]
     struct Tcp {
         source_port: u16,
@@ -87,7 +111,6 @@ fn reset<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame) -> bool {
         sum: u16,
         urgent: u16,
     }
-    let inside = told.inside;
     let mut tcp = Tcp { source_port: 0, destination_port: 0, sequence: 0, acknowledged: 0, offset: 0, flags: 0, window: 0, sum: 0, urgent: 0 };
     if !packet.load(inside.at, &mut tcp) {
         return false;
@@ -102,7 +125,7 @@ fn reset<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame) -> bool {
         (0, u32::from_be(tcp.sequence).wrapping_add(length).to_be(), RST | ACK)
     };
     let mut answer = Answer {
-        ip: ip_header(told, TCP, 40),
+        ip: ip_header(inside, TCP, 40),
         body: Tcp {
             source_port: inside.destination_port,
             destination_port: inside.source_port,
@@ -123,7 +146,7 @@ fn reset<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame) -> bool {
 
 /// RFC 792: destination unreachable, with the header and eight bytes of what was sent.
 #[inline(always)]
-fn unreachable<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, code: u8) -> bool {
+fn unreachable<P: Packet>(packet: &P, inside: &Inside, frame: &Frame, code: u8) -> bool {
     #[repr(C)]
     struct Unreachable {
         kind: u8,
@@ -133,7 +156,6 @@ fn unreachable<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, code: u8) 
         sent: Inner,
         body: [u32; 2],
     }
-    let inside = told.inside;
     let mut body = [0u32; 2];
     if !packet.load(inside.at, &mut body) {
         return false;
@@ -158,6 +180,6 @@ fn unreachable<P: Packet>(packet: &P, told: &Told<'_>, frame: &Frame, code: u8) 
         body,
     };
     message.sum = folded(summed(&mut message, 0));
-    let answer = Answer { ip: ip_header(told, ICMP, 56), body: message };
+    let answer = Answer { ip: ip_header(inside, ICMP, 56), body: message };
     packet.resize(70) && crate::head::address(packet, frame.source_mac, frame.destination_mac) && packet.store(14, &answer)
 }

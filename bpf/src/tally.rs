@@ -1,4 +1,7 @@
 //! Counting decisions, and telling those who asked.
+//!
+//! What has a linker's name here and in other modules is a global function to the verifier: it looks at it once by itself, with any arguments
+//! of its types, instead of at every call on every way to it. Pointers it takes for absent until they are tested.
 
 use core::intrinsics::{AtomicOrdering, atomic_xadd};
 
@@ -6,7 +9,7 @@ use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::{
     abi::{BUCKET_REFUSE, Bucket, Event, NODE_SHARE, POD_NODE, POD_TRACED, Pod, Settings, Usage},
-    head::Inside,
+    head::{Frame, IPV4, Inside},
     maps::{COUNTERS, EVENTS, RELEASED, SETTINGS, USAGE},
     packet::Verdict,
 };
@@ -36,6 +39,16 @@ pub fn drop(reason: u8) -> Verdict {
     Verdict::Drop
 }
 
+/// Counts a drop of a packet that is not the pod's own or cannot be read, and tells a reader of this pod's decisions what the header says.
+#[inline(always)]
+pub fn drop_unread(reason: u8, pod: &Pod, ifindex: u32, hook: u8, frame: &Frame) -> Verdict {
+    let mut inside = Inside::NOTHING;
+    if frame.kind == IPV4 {
+        (inside.source, inside.destination, inside.protocol) = (frame.source, frame.destination, frame.protocol);
+    }
+    Told { ifindex, hook, pod, inside: &inside }.drop(reason)
+}
+
 /// A packet's decision: whose, and what became of it.
 pub struct Told<'a> {
     pub ifindex: u32,
@@ -60,30 +73,52 @@ impl Told<'_> {
     pub fn translated(&self, reason: u8, verdict: Verdict, remote: u32, remote_port: u16, local_port: u16) -> Verdict {
         count(reason);
         if self.pod.flags & POD_TRACED != 0 {
-            let event = Event {
-                time: now(),
-                ifindex: self.ifindex,
-                source: self.inside.source,
-                destination: self.inside.destination,
-                source_port: self.inside.source_port,
-                destination_port: self.inside.destination_port,
-                remote,
-                remote_port,
-                local_port,
-                protocol: self.inside.protocol,
-                hook: self.hook,
-                reason,
-                pad: [0; 5],
-            };
-            let _ = EVENTS.output::<Event>(&event, 0);
+            let ports = u32::from(remote_port) << 16 | u32::from(local_port);
+            tell(self.inside, self.ifindex, remote, ports, u32::from(self.hook) << 8 | u32::from(reason));
         }
         verdict
     }
 }
 
+/// Sends an event. `ports` are the remote and the local one, `what` the hook and the reason; five arguments are all that there can be.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn tell(inside: *const Inside, ifindex: u32, remote: u32, ports: u32, what: u32) -> u32 {
+    let Some(inside) = (unsafe { inside.as_ref() }) else {
+        return 0;
+    };
+    let event = Event {
+        time: now(),
+        ifindex,
+        source: inside.source,
+        destination: inside.destination,
+        source_port: inside.source_port,
+        destination_port: inside.destination_port,
+        remote,
+        remote_port: (ports >> 16) as u16,
+        local_port: ports as u16,
+        protocol: inside.protocol,
+        hook: (what >> 8) as u8,
+        reason: what as u8,
+        pad: [0; 5],
+    };
+    u32::from(EVENTS.output::<Event>(&event, 0).is_ok())
+}
+
 /// Takes one packet from a bucket of the pod. Two processors that take at once may both get the last one: the bound holds but for that.
 #[inline(always)]
 pub fn take(ifindex: u32, which: usize) -> bool {
+    take_one(ifindex, which as u32) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn take_one(ifindex: u32, which: u32) -> u32 {
+    u32::from(taken(ifindex, which as usize))
+}
+
+#[inline(always)]
+fn taken(ifindex: u32, which: usize) -> bool {
     let (Some(settings), Some(usage)) = (settings(), USAGE.get_ptr_mut(ifindex)) else {
         return false;
     };
@@ -113,22 +148,34 @@ pub fn take(ifindex: u32, which: usize) -> bool {
 /// Whether the pod may have entries that count `more` besides those it has, with so many halves of its quota.
 #[inline(always)]
 pub fn within_quota(pod: &Pod, ifindex: u32, more: u64, halves: u64) -> bool {
+    has_room(ifindex, pod.flags, more, halves) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn has_room(ifindex: u32, flags: u32, more: u64, halves: u64) -> u32 {
     let (Some(settings), Some(usage)) = (settings(), USAGE.get_ptr_mut(ifindex)) else {
-        return false;
+        return 0;
     };
     let released = unsafe { RELEASED.get(ifindex) }.copied().unwrap_or(0);
     let held = unsafe { (*usage).added }.wrapping_sub(released);
     // The two counters are read one after the other, so the difference can be below zero for a moment.
-    // Reckoned rather than chosen: the verifier follows every branch to its end.
-    let share = 1 + u64::from(pod.flags / POD_NODE % 2) * (NODE_SHARE - 1);
-    held > u64::MAX / 2 || held + more <= u64::from(settings.flow_quota) * share * halves / 2
+    let share = if flags & POD_NODE != 0 { NODE_SHARE } else { 1 };
+    u32::from(held > u64::MAX / 2 || held + more <= u64::from(settings.flow_quota) * share * halves / 2)
 }
 
 /// Counts what entries count that came (or, below zero, went).
 #[inline(always)]
 pub fn added(ifindex: u32, count: i64) {
+    count_added(ifindex, count as u64);
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn count_added(ifindex: u32, count: u64) -> u32 {
     if let Some(usage) = USAGE.get_ptr_mut(ifindex) {
         // The target has no compare-and-swap, so core leaves out the whole type AtomicU64; addition alone it has.
-        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*usage).added, count as u64) };
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*usage).added, count) };
     }
+    0
 }

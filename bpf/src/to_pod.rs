@@ -3,11 +3,11 @@
 use crate::{
     abi::{BUCKET_FRAGMENT, FLOW_DIRECT, FLOW_NETWORK, Fragment, FragmentKey, HANDLED_MARK, HOOK_TO_POD, ICMP, REVERSE, reason},
     flow,
-    head::{ARP, Ends, IPV4, Piece, frame, inside, rewrite},
+    head::{ARP, Ends, Frame, IPV4, Inside, Piece, read, rewrite},
     icmp,
     maps::{FRAGMENTS, PODS_MAP},
     packet::{Packet, Verdict},
-    tally::{Told, drop, take},
+    tally::{Told, drop, drop_unread, take},
 };
 
 #[inline(always)]
@@ -20,18 +20,20 @@ pub fn to_pod<P: Packet>(packet: &P) -> Verdict {
     let Some(pod) = (unsafe { PODS_MAP.get(ifindex) }) else {
         return drop(reason::DROPPED_UNKNOWN_POD);
     };
-    let Some(frame) = frame(packet) else {
-        return drop(reason::DROPPED_MALFORMED);
-    };
+    let mut frame = Frame::NOTHING;
+    if !packet.load(0, &mut frame) {
+        return drop_unread(reason::DROPPED_MALFORMED, pod, ifindex, HOOK_TO_POD, &frame);
+    }
     if frame.kind == ARP {
         return Verdict::Pass;
     }
+    let mut inside = Inside::NOTHING;
     if frame.kind != IPV4 {
-        return drop(reason::DROPPED_PROTOCOL);
+        return drop_unread(reason::DROPPED_PROTOCOL, pod, ifindex, HOOK_TO_POD, &frame);
     }
-    let Some(inside) = inside(packet, &frame) else {
-        return drop(reason::DROPPED_MALFORMED);
-    };
+    if !read(packet, &frame, &mut inside) {
+        return drop_unread(reason::DROPPED_MALFORMED, pod, ifindex, HOOK_TO_POD, &frame);
+    }
     let told = Told { ifindex, hook: HOOK_TO_POD, pod, inside: &inside };
     let fragment_key = FragmentKey {
         ifindex,

@@ -1,6 +1,7 @@
 //! What a pod may send or be sent, through the eBPF programs of both modes under BPF_PROG_TEST_RUN. Needs root.
 //!
-//! An input is a list of frames: a byte whose lowest bit says which way, two bytes of length, the frame.
+//! An input is a list of frames: a byte that says which way (0: from the pod, 1: to it, 2: from the node, 3: from the node, with kubelet's
+//! mark), two bytes of length, the frame.
 
 #![no_main]
 
@@ -8,6 +9,7 @@
 mod lab;
 
 use libfuzzer_sys::fuzz_target;
+use stackube_datapath::abi::KUBELET_MARK;
 use stackube_datapath::{Limits, Mode};
 
 use lab::kernel::{Kernel, POD, backends, lock};
@@ -25,18 +27,30 @@ fn prepare(kernel: &mut Kernel) {
     kernel.programs.set_infrastructure(&[lab::kernel::net("10.77.0.0/24")]).expect("a map");
     for protocol in ["tcp", "udp", "sctp"] {
         kernel.serve(&format!("{protocol} 10.96.0.7:80"), &backends(&["10.244.1.1:80", "10.244.0.5:80"]));
+        kernel.serve(&format!("{protocol} 10.96.0.8:80"), &backends(&["10.244.1.1:8080"]));
     }
     let dns = stackube_datapath::Service { host: true, ..backends(&["169.254.77.1:53"]) };
     kernel.serve("udp 10.96.0.10:53", &dns);
     kernel.synced();
 }
 
+/// Which way a frame goes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    FromPod,
+    ToPod,
+    /// With this mark of its socket.
+    FromHost(u32),
+}
+
 /// What became of each frame in one mode.
-fn decisions(mode: Mode, frames: &[(bool, &[u8])]) -> Vec<Option<(bool, Vec<u8>)>> {
+fn decisions(mode: Mode, frames: &[(Way, &[u8])]) -> Vec<Option<(bool, Vec<u8>)>> {
     let mut kernel = lock(mode);
     prepare(&mut kernel);
-    let decide = |(from_pod, frame): &(bool, &[u8])| {
-        if *from_pod { kernel.pod_sends_raw(frame) } else { kernel.pod_gets_raw(frame) }
+    let decide = |(way, frame): &(Way, &[u8])| match way {
+        Way::FromPod => kernel.pod_sends_raw(frame),
+        Way::ToPod => kernel.pod_gets_raw(frame),
+        Way::FromHost(mark) => kernel.host_sends_raw(frame, *mark),
     };
     frames.iter().map(decide).collect()
 }
@@ -51,13 +65,19 @@ fn is_taken(frame: &[u8]) -> bool {
     (14 + inner..=LONGEST).contains(&frame.len())
 }
 
-fn frames(mut bytes: &[u8]) -> Vec<(bool, &[u8])> {
+fn frames(mut bytes: &[u8]) -> Vec<(Way, &[u8])> {
     let mut frames = vec![];
     while let [way, high, low, rest @ ..] = bytes {
         let length = usize::from(u16::from_be_bytes([*high, *low])).min(rest.len());
         let (frame, rest) = rest.split_at(length);
         if is_taken(frame) && frames.len() < FRAMES {
-            frames.push((way & 1 == 0, frame));
+            let way = match way & 3 {
+                0 => Way::FromPod,
+                1 => Way::ToPod,
+                2 => Way::FromHost(0),
+                _ => Way::FromHost(KUBELET_MARK),
+            };
+            frames.push((way, frame));
         }
         bytes = rest;
     }
@@ -81,9 +101,13 @@ fn assert_own(frame: &[u8]) {
 fuzz_target!(|bytes: &[u8]| {
     let frames = frames(bytes);
     let xdp = decisions(Mode::Xdp, &frames);
-    for ((from_pod, _), decision) in frames.iter().zip(&xdp) {
-        if let (true, Some((false, frame))) = (from_pod, decision) {
-            assert_own(frame);
+    for ((way, _), decision) in frames.iter().zip(&xdp) {
+        match (way, decision) {
+            (Way::FromPod, Some((false, frame))) => assert_own(frame),
+            (Way::FromHost(_), Some((redirected, frame))) => {
+                assert!(*redirected && frame[..6] == POD_MAC, "from the node past the pod: {frame:02x?}");
+            }
+            _ => {}
         }
     }
     let tcx = decisions(Mode::Tcx, &frames);

@@ -26,6 +26,9 @@ pub const KUBELET_MARK: u32 = 0x77;
 /// Mark of packets that the programs themselves send to a pod, so that `to_pod` lets them pass as they are.
 pub const HANDLED_MARK: u32 = 0x7374_6162;
 
+/// Entries that the map `flows` can have: those of a node, two to a flow.
+pub const FLOWS: u32 = 4 << 20;
+
 /// Which network a pod belongs to.
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -262,11 +265,11 @@ pub const HOST_WEIGHT: u16 = 16;
 /// the host link leaves an eighth of it to the node itself.
 pub const NODE_SHARE: u64 = 8;
 
-/// [`Flow::state`]: a packet without SYN, or any of a protocol without connections, was seen.
+/// [`Flow::state`]: a packet without SYN (SCTP: INIT), or any of a protocol without connections, was seen.
 pub const SEEN_DATA: u8 = 1;
-/// [`Flow::state`]: FIN seen.
+/// [`Flow::state`]: FIN (SCTP: SHUTDOWN, or what answers it) seen.
 pub const SEEN_FIN: u8 = 2;
-/// [`Flow::state`]: RST seen.
+/// [`Flow::state`]: RST (SCTP: ABORT) seen.
 pub const SEEN_RESET: u8 = 4;
 
 /// Key of `host_flows`: what the node's kubelet opened to a pod.
@@ -344,7 +347,7 @@ pub struct Fragment {
 /// Key of the maps of ranges (`service_cidrs`, `infrastructure`, `permitted`): the address part of a longest-prefix match.
 pub type RangeAddress = u32;
 
-/// An entry of the ring buffer `events`: one decision about a packet of a traced pod.
+/// An entry of the ring buffer `events`: one decision about a packet of a traced pod. What was not read of the packet is zero.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Event {
@@ -366,7 +369,7 @@ pub struct Event {
     pub remote_port: u16,
     /// The pod's port after translation.
     pub local_port: u16,
-    /// IP protocol number.
+    /// IP protocol number; 0 for what is not IPv4.
     pub protocol: u8,
     /// [`HOOK_FROM_POD`] and so on.
     pub hook: u8,

@@ -98,14 +98,12 @@ mod tests {
 
     /// As many pods as Kubernetes recommends for a node.
     const PODS: u64 = 110;
-    /// Size of the map `flows`, see bpf/src/maps.rs.
-    const TABLE: u64 = 4 << 20;
 
     #[test]
     fn the_pods_of_a_node_cannot_use_up_what_they_share() {
         let quota = u64::from(Limits::default().flows);
         let of_node = quota * abi::NODE_SHARE;
-        assert!(PODS * quota + of_node <= TABLE, "the flow table");
+        assert!(PODS * quota + of_node <= u64::from(abi::FLOWS), "the flow table");
         let connections = quota / (2 * u64::from(abi::HOST_WEIGHT));
         assert_eq!(connections, 1024);
         // Those to shared Services go through the node's own port, each with two entries there.

@@ -21,7 +21,7 @@ pub enum Hook {
     FromHost,
 }
 
-/// What became of one packet.
+/// What became of one packet. What could not be read of it is zero.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decision {
     /// Time of the monotonic clock.

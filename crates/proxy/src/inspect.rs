@@ -120,11 +120,15 @@ fn follow(root: &Path, ifindex: u32, end: Instant) -> Result<(), InspectError> {
                 Hook::ToPod => "to the pod",
                 Hook::FromHost => "from the node",
             };
-            let way = if d.remote == d.source || d.remote == d.destination {
+            let way = if d.remote == d.source || d.remote == d.destination || d.remote.ip().is_unspecified() {
                 String::new()
             } else {
                 format!(" ({})", d.remote)
             };
+            if d.protocol == 0 {
+                writeln!(out, "{hook:<13} not IPv4: {}", d.reason)?;
+                continue;
+            }
             writeln!(
                 out,
                 "{hook:<13} protocol {:<3} {} -> {}{way}: {}",

@@ -1,12 +1,12 @@
 //! When a flow is over.
 
-use crate::abi::{self, FORWARD, Flow, FlowKey, HAIRPIN, REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, TCP};
+use crate::abi::{self, FORWARD, Flow, FlowKey, HAIRPIN, REVERSE, SCTP, SEEN_DATA, SEEN_FIN, SEEN_RESET, TCP};
 
 pub(super) const SECOND: u64 = 1_000_000_000;
-/// A TCP connection that both sides have used. Kubernetes sets 24 hours for conntrack, too long for a table with quotas; TCP keep-alive
+/// A connection of TCP or SCTP that both sides have used. Kubernetes sets 24 hours for conntrack, too long for a table with quotas; TCP keep-alive
 /// probes after two hours by default.
 const ESTABLISHED: u64 = 3 * 3600 * SECOND;
-/// A TCP connection that was not answered, or has ended: as long as Linux keeps a socket in TIME_WAIT. Until then no other flow may get the
+/// A connection that was not answered, or has ended: as long as Linux keeps a socket in TIME_WAIT. Until then no other flow may get the
 /// pod's port toward the same backend, by another service, say: the backend would take its SYN for a remainder of the old connection.
 const TRANSIENT: u64 = 60 * SECOND;
 /// Anything else that was answered (RFC 4787 REQ-5 asks for at least 2 minutes).
@@ -41,7 +41,7 @@ pub(super) fn is_over(now: u64, key: &FlowKey, flow: &Flow, other: Option<&Flow>
     // A flow without service has one entry, which sees one direction only: that there was data is all that can be known.
     let answered = both(SEEN_DATA) || (flow.kind == abi::FLOW_DIRECT && flow.state & SEEN_DATA != 0);
     let ended = either(SEEN_RESET) || both(SEEN_FIN) || (flow.kind == abi::FLOW_DIRECT && either(SEEN_FIN));
-    let limit = match (key.protocol == TCP, answered, ended) {
+    let limit = match (matches!(key.protocol, TCP | SCTP), answered, ended) {
         (true, true, false) => ESTABLISHED,
         (true, ..) => TRANSIENT,
         (false, true, _) => ANSWERED,

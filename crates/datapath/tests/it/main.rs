@@ -13,6 +13,8 @@ mod model;
 #[cfg(test)]
 mod observe;
 #[cfg(test)]
+mod sctp;
+#[cfg(test)]
 mod services;
 #[cfg(test)]
 mod traffic;

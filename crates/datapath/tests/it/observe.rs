@@ -86,6 +86,7 @@ fn a_trace_tells_each_decision_about_its_pod_only() {
             (Hook::ToPod, "translated_back", at("10.96.0.7:80"))
         );
         assert_eq!(trace.read().unwrap().reason, "dropped_not_kubelet");
+        unread(kernel, &mut trace, &sent);
         let flows = trace.flows().unwrap();
         assert_eq!(
             (flows.len(), flows[0].service, flows[0].backend),
@@ -96,4 +97,40 @@ fn a_trace_tells_each_decision_about_its_pod_only() {
         assert_eq!(Trace::start(&kernel.root(), DEVICE).unwrap().read(), None);
         assert!(Trace::start(&kernel.root(), 77).is_err());
     });
+}
+
+/// What is not the pod's own, or cannot be read, is told of too.
+fn unread(kernel: &mut Kernel, trace: &mut Trace, sent: &Packet) {
+    let bytes = sent.bytes();
+    let changed = |at: usize, value: u8| {
+        let mut bytes = bytes.clone();
+        bytes[at] = value;
+        bytes
+    };
+    let mut arp = vec![0xff; 6];
+    arp.extend(POD_MAC);
+    arp.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    arp.extend(POD_MAC);
+    arp.extend([10, 244, 0, 99]); // another's address
+    arp.extend([0; 10]);
+    let from = |last: u8| std::net::SocketAddrV4::new(std::net::Ipv4Addr::new(10, 244, 0, last), 0);
+    let to = std::net::SocketAddrV4::new(*sent.destination.ip(), 0);
+    let nobody = at("0.0.0.0:0");
+    for (frame, protocol, source, destination, reason) in [
+        (changed(29, 99), 17, from(99), to, "dropped_spoofed_ip"),
+        (changed(11, 99), 17, from(5), to, "dropped_spoofed_mac"),
+        (changed(16, 0xff), 17, from(5), to, "dropped_malformed"),
+        (changed(12, 0x86), 0, nobody, nobody, "dropped_protocol"),
+        (arp, 0, nobody, nobody, "dropped_spoofed_arp"),
+    ] {
+        assert_eq!(kernel.pod_sends_raw(&frame), None, "{reason}");
+        let told = trace.read().unwrap();
+        assert_eq!(
+            (told.hook, told.reason, told.protocol, told.source, told.destination),
+            (Hook::FromPod, reason, protocol, source, destination)
+        );
+    }
+    assert_eq!(kernel.pod_gets_raw(&changed(16, 0xff)), None);
+    let told = trace.read().unwrap();
+    assert_eq!((told.hook, told.reason), (Hook::ToPod, "dropped_malformed"));
 }

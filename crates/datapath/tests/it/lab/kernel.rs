@@ -188,6 +188,15 @@ impl Kernel {
         }
     }
 
+    /// Makes every client's bond with a backend as old as if its last connection had been so long ago.
+    pub(crate) fn age_affinity(&self, by: std::time::Duration) {
+        let mut map: HashMap<_, abi::AffinityKey, abi::Affinity> = Self::map(&self.root(), "affinity");
+        for (key, mut known) in map.iter().map(Result::unwrap).collect::<Vec<_>>() {
+            known.seen = known.seen.saturating_sub(u64::try_from(by.as_nanos()).unwrap());
+            map.insert(key, known, 0).unwrap();
+        }
+    }
+
     pub(crate) fn services(&self) -> Services {
         Services::open(&self.root()).unwrap()
     }
@@ -264,8 +273,13 @@ impl Kernel {
     }
 
     pub(crate) fn host_sends(&mut self, packet: &Packet, mark: u32) -> Outcome {
-        self.tc("from_host", &packet.bytes(), mark)
+        self.host_sends_raw(&packet.bytes(), mark)
             .map_or(Outcome::Dropped, |(redirected, bytes)| outcome(redirected, &bytes))
+    }
+
+    /// Whether it was redirected, and the bytes; `None` when it was dropped.
+    pub(crate) fn host_sends_raw(&mut self, bytes: &[u8], mark: u32) -> Option<(bool, Vec<u8>)> {
+        self.tc("from_host", bytes, mark)
     }
 
     /// Instructions that the verifier looked at, for each program of the mode.
