@@ -90,13 +90,25 @@ impl Devbox {
     /// # Errors
     /// When the API server does not answer.
     pub async fn get_with(&self, path: &str, authorization: &str) -> Result<u16> {
+        let request = http::Request::get(path).body(Body::empty())?;
+        let answer = self.showing(authorization).await?.send(request).await?;
+        Ok(answer.status().as_u16())
+    }
+
+    /// A client of the API server that is the bearer of a token and shows nothing else.
+    ///
+    /// # Errors
+    /// When the token is no header, or the kubeconfig is not usable.
+    pub async fn client_with(&self, token: &str) -> Result<Client> {
+        self.showing(&format!("Bearer {token}")).await
+    }
+
+    async fn showing(&self, authorization: &str) -> Result<Client> {
         let kubeconfig = Kubeconfig::read_from(self.state.join("kubeconfig"))?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
         config.auth_info = AuthInfo::default();
         config.headers = vec![(http::header::AUTHORIZATION, authorization.parse()?)];
-        let request = http::Request::get(path).body(Body::empty())?;
-        let answer = Client::try_from(config)?.send(request).await?;
-        Ok(answer.status().as_u16())
+        Ok(Client::try_from(config)?)
     }
 
     /// `kubectl` that is not started yet.

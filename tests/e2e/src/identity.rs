@@ -1,5 +1,5 @@
 //! Requests in the name of somebody else, as stackube-auth would let them in: by impersonation, which the API server
-//! authorizes and admits like the real ones.
+//! authorizes and admits like the real ones. Or in that of a token's bearer.
 
 use anyhow::{Context, Result};
 use kube::Client;
@@ -15,7 +15,7 @@ use crate::devbox::Devbox;
 /// A user with groups.
 #[derive(Clone, Debug)]
 pub struct Identity {
-    /// User name.
+    /// User name; empty: whoever the client is.
     pub user: String,
     /// Groups, beside `system:authenticated`.
     pub groups: Vec<String>,
@@ -41,6 +41,15 @@ impl Identity {
         Self {
             user: "e2e-somebody".into(),
             groups: vec![group.into()],
+            extra: vec![],
+        }
+    }
+
+    /// Whoever the client is, such as that of a token ([`Devbox::client_with`]): nobody is impersonated.
+    pub fn bearer() -> Self {
+        Self {
+            user: String::new(),
+            groups: vec![],
             extra: vec![],
         }
     }
@@ -76,19 +85,24 @@ impl Identity {
     pub async fn may(&self, client: &Client, verb: &str, path: &str, namespace: &str, name: &str) -> Result<bool> {
         let mut parts = path.split('/');
         let (group, resource, sub) = (parts.next(), parts.next(), parts.next());
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview",
-            "spec": {
-                "user": self.user,
-                "groups": self.groups.iter().cloned().chain(["system:authenticated".into()]).collect::<Vec<_>>(),
-                "resourceAttributes": {
-                    "verb": verb, "group": group, "resource": resource, "subresource": sub,
-                    "namespace": namespace, "name": name,
-                },
-            },
-        });
-        let request = Request::new("/apis/authorization.k8s.io/v1/subjectaccessreviews")
-            .create(&PostParams::default(), review.to_string().into_bytes())?;
+        let mut spec = json!({"resourceAttributes": {
+            "verb": verb, "group": group, "resource": resource, "subresource": sub, "namespace": namespace, "name": name,
+        }});
+        let kind = if self.user.is_empty() {
+            "SelfSubjectAccessReview"
+        } else {
+            spec["user"] = json!(self.user);
+            spec["groups"] = self
+                .groups
+                .iter()
+                .map(String::as_str)
+                .chain(["system:authenticated"])
+                .collect();
+            "SubjectAccessReview"
+        };
+        let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": kind, "spec": spec});
+        let path = format!("/apis/authorization.k8s.io/v1/{}s", kind.to_lowercase());
+        let request = Request::new(path).create(&PostParams::default(), review.to_string().into_bytes())?;
         let answer: Value = client.request(request).await?;
         answer["status"]["allowed"].as_bool().context("no answer")
     }
@@ -120,6 +134,32 @@ impl Identity {
     /// The API server's message.
     pub async fn try_merge(&self, client: &Client, path: &str, name: &str, patch: &Value) -> Result<Value> {
         self.patch(client, path, name, &Patch::Merge(patch)).await
+    }
+
+    /// Server-side apply of `path/name`, past all conflicts, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_apply(&self, client: &Client, path: &str, name: &str, object: &Value) -> Result<Value> {
+        let parameters = PatchParams {
+            dry_run: true,
+            ..PatchParams::apply("e2e-apply").force()
+        };
+        let request = Request::new(path).patch(name, &parameters, &Patch::Apply(object))?;
+        self.send(client, request).await
+    }
+
+    /// PUT of `path/name`, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_replace(&self, client: &Client, path: &str, name: &str, object: &Value) -> Result<Value> {
+        let parameters = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        let request = Request::new(path).replace(name, &parameters, object.to_string().into_bytes())?;
+        self.send(client, request).await
     }
 
     async fn patch(&self, client: &Client, path: &str, name: &str, patch: &Patch<&Value>) -> Result<Value> {
@@ -194,6 +234,9 @@ impl Identity {
     }
 
     fn impersonate(&self, headers: &mut http::HeaderMap) -> Result<()> {
+        if self.user.is_empty() {
+            return Ok(());
+        }
         headers.insert("Impersonate-User", self.user.parse()?);
         headers.append("Impersonate-Group", "system:authenticated".parse()?);
         for group in &self.groups {

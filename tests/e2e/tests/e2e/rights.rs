@@ -3,263 +3,190 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use futures::{StreamExt, stream};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use stackube_api::names::tenant_reader;
 use stackube_e2e::{
     devbox::Devbox,
     identity::Identity,
-    tenant::{self, with_tenant},
+    keystone::with_keystone,
+    tenant::{self, with_two_tenants},
     wait,
 };
+use stackube_openstack::id::ProjectId;
 
 use crate::shared;
 
-const ROLES: [&str; 3] = ["stackube-admin", "stackube-edit", "stackube-view"];
+mod members;
+pub(crate) mod requests;
+mod tables;
 
-/// Verbs, resources (`group/resource/subresource`), and who may: admin, edit, view.
-const OWN: &[(&str, &str, &str)] = &[
-    ("get list watch", "/pods", "yyy"),
-    ("create update patch delete deletecollection", "/pods", "yy-"),
-    ("get", "/pods/log", "yyy"),
-    ("create get", "/pods/exec /pods/attach /pods/portforward", "yy-"),
-    ("patch update", "/pods/ephemeralcontainers /pods/resize", "yy-"),
-    ("create", "/pods/eviction", "yy-"),
-    (
-        "create get update patch delete",
-        "/pods/proxy /services/proxy /nodes/proxy",
-        "---",
-    ),
-    ("create", "/pods/binding /bindings", "---"),
-    (
-        "update patch",
-        "/pods/status /services/status /namespaces/status",
-        "---",
-    ),
-    ("get list watch", "/services /endpoints /configmaps", "yyy"),
-    ("create update delete", "/services /endpoints /configmaps", "yy-"),
-    ("get list watch create update delete", "/secrets", "yy-"),
-    ("get list", "/persistentvolumeclaims /events /serviceaccounts", "yyy"),
-    ("create delete", "/persistentvolumeclaims /serviceaccounts", "yy-"),
-    ("create", "/serviceaccounts/token", "y--"),
-    ("impersonate", "/serviceaccounts /users /groups", "---"),
-    (
-        "get list",
-        "apps/deployments apps/statefulsets apps/daemonsets apps/replicasets batch/jobs batch/cronjobs",
-        "yyy",
-    ),
-    (
-        "create update patch delete",
-        "apps/deployments apps/statefulsets apps/daemonsets apps/replicasets batch/jobs batch/cronjobs",
-        "yy-",
-    ),
-    ("update", "apps/deployments/scale apps/statefulsets/scale", "yy-"),
-    (
-        "create",
-        "autoscaling/horizontalpodautoscalers policy/poddisruptionbudgets networking.k8s.io/ingresses",
-        "yy-",
-    ),
-    (
-        "create",
-        "networking.k8s.io/networkpolicies discovery.k8s.io/endpointslices coordination.k8s.io/leases",
-        "yy-",
-    ),
-    ("get list", "/resourcequotas /limitranges", "yyy"),
-    ("create update patch delete", "/resourcequotas /limitranges", "---"),
-    (
-        "get list",
-        "rbac.authorization.k8s.io/roles rbac.authorization.k8s.io/rolebindings",
-        "yyy",
-    ),
-    (
-        "create update delete",
-        "rbac.authorization.k8s.io/roles rbac.authorization.k8s.io/rolebindings",
-        "y--",
-    ),
-    (
-        "bind escalate",
-        "rbac.authorization.k8s.io/roles rbac.authorization.k8s.io/clusterroles",
-        "---",
-    ),
-    (
-        "get list watch",
-        "stackube.kubernetes.io/networks stackube.kubernetes.io/ports",
-        "yyy",
-    ),
-    (
-        "create update patch delete",
-        "stackube.kubernetes.io/networks stackube.kubernetes.io/ports",
-        "---",
-    ),
-    ("update", "stackube.kubernetes.io/networks/status", "---"),
-    (
-        "create",
-        "resource.k8s.io/resourceclaims storage.k8s.io/csistoragecapacities",
-        "---",
-    ),
-];
+use members::Member;
+use tables::{CLUSTER, OWN, pairs};
 
-/// Nobody of a tenant may do any of this anywhere.
-const CLUSTER: &[(&str, &str)] = &[
-    ("create update patch delete list", "/namespaces"),
-    ("get list update", "/nodes /persistentvolumes"),
-    ("get", "/nodes/proxy /nodes/log /nodes/stats"),
-    ("list create update patch delete", "stackube.kubernetes.io/tenants"),
-    ("update", "stackube.kubernetes.io/tenants/status"),
-    (
-        "list create update",
-        "apiextensions.k8s.io/customresourcedefinitions apiregistration.k8s.io/apiservices",
-    ),
-    (
-        "list create",
-        "admissionregistration.k8s.io/mutatingwebhookconfigurations \
-         admissionregistration.k8s.io/validatingadmissionpolicies",
-    ),
-    ("create", "certificates.k8s.io/certificatesigningrequests"),
-    ("update", "certificates.k8s.io/certificatesigningrequests/approval"),
-    (
-        "create",
-        "authentication.k8s.io/tokenreviews authorization.k8s.io/subjectaccessreviews",
-    ),
-    ("create bind escalate", "rbac.authorization.k8s.io/clusterroles"),
-    ("create", "rbac.authorization.k8s.io/clusterrolebindings"),
-    (
-        "impersonate",
-        "/users /groups /serviceaccounts authentication.k8s.io/userextras",
-    ),
-    (
-        "create list",
-        "node.k8s.io/runtimeclasses scheduling.k8s.io/priorityclasses storage.k8s.io/storageclasses",
-    ),
-];
+/// Namespaces of the administrator.
+pub(crate) const OTHERS: [&str; 2] = ["kube-system", "stackube-system"];
+/// Questions at the same time.
+const AT_ONCE: usize = 8;
 
-/// Every verb with every resource of a row.
-fn pairs<'a>(verbs: &'a str, resources: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
-    verbs
-        .split_whitespace()
-        .flat_map(|verb| resources.split_whitespace().map(move |resource| (verb, resource)))
+/// Verb, `group/resource/subresource`, namespace, name, and whether the bearer may.
+type Cell<'a> = (&'a str, &'a str, &'a str, &'a str, bool);
+
+/// All cells of one role: `index` is its place among admin, edit, view.
+fn cells<'a>(index: usize, own: &'a str, others: &[&'a str]) -> Vec<Cell<'a>> {
+    let mut cells = vec![];
+    for (verbs, resources, expected) in OWN {
+        for (verb, resource) in pairs(verbs, resources) {
+            cells.push((verb, resource, own, "", expected.as_bytes()[index] == b'y'));
+            cells.extend(others.iter().map(|other| (verb, resource, *other, "", false)));
+        }
+    }
+    for (verbs, resources) in CLUSTER {
+        cells.extend(pairs(verbs, resources).map(|(verb, resource)| (verb, resource, "", "", false)));
+    }
+    cells.extend(others.iter().flat_map(|other| {
+        [
+            ("get", "stackube.kubernetes.io/tenants", "", *other, false),
+            ("get", "/namespaces", other, other, false),
+        ]
+    }));
+    cells.push(("get", "/namespaces", own, own, true));
+    cells
+}
+
+/// Asks the API server about every cell of one role, in the name of the client's token. How many were asked about, and
+/// refused as they should be.
+///
+/// # Panics
+/// With the answers that are wrong.
+pub(crate) async fn assert_reviewed(client: &Client, index: usize, own: &str, others: &[&str]) -> (usize, usize) {
+    let cells = cells(index, own, others);
+    let who = &Identity::bearer();
+    let answers = stream::iter(&cells).map(|&(verb, resource, namespace, name, expected)| async move {
+        let allowed = who.may(client, verb, resource, namespace, name).await.unwrap();
+        (allowed != expected).then(|| format!("{verb} {resource} {name} in {namespace:?}: {allowed}"))
+    });
+    let wrong: Vec<String> = answers
+        .buffer_unordered(AT_ONCE)
+        .filter_map(std::future::ready)
+        .collect()
+        .await;
+    assert!(
+        wrong.is_empty(),
+        "{} of {} answers are wrong: {wrong:#?}",
+        wrong.len(),
+        cells.len()
+    );
+    let refused = cells.iter().filter(|cell| !cell.4).count();
+    (cells.len(), refused)
 }
 
 #[tokio::test]
 async fn each_role_has_its_rights_in_its_namespace_and_none_elsewhere() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "rights", "", async |tenant| {
-        let name = tenant.name_any();
-        let project = tenant::project_of(&tenant);
-        let (mut asked, mut wrong) = (0, vec![]);
-        for (index, role) in ROLES.into_iter().enumerate() {
-            let who = Identity::in_project(&devbox, &project, role).await;
-            let mut check = async |verb: &str, resource: &str, namespace: &str, object: &str, expected: bool| {
-                let allowed = who.may(&devbox.kube, verb, resource, namespace, object).await.unwrap();
-                asked += 1;
-                if allowed != expected {
-                    wrong.push(format!(
-                        "{role} may {verb} {resource} {object} in {namespace:?}: {allowed}"
-                    ));
-                }
-            };
-            for (verbs, resources, expected) in OWN {
-                let expected = expected.as_bytes()[index] == b'y';
-                for (verb, resource) in pairs(verbs, resources) {
-                    check(verb, resource, &name, "", expected).await;
-                    for other in ["default", "kube-system", "stackube-system"] {
-                        check(verb, resource, other, "", false).await;
-                    }
-                }
+    with_two_tenants(&devbox, "rights", async |own, other| {
+        let (name, foreign) = (own.name_any(), other.name_any());
+        let others: Vec<&str> = OTHERS.into_iter().chain([foreign.as_str()]).collect();
+        with_keystone(&devbox, async |keystone| {
+            let (mut asked, mut tried) = ((0, 0), (0, 0));
+            let members = members::of(&devbox, keystone, &own).await;
+            for (index, member) in members.iter().enumerate() {
+                let client = &member.client;
+                let (all, refused) = assert_reviewed(client, index, &name, &others).await;
+                asked = (asked.0 + all, asked.1 + refused);
+                let reader = Identity::bearer();
+                let tenants = "stackube.kubernetes.io/tenants";
+                assert!(reader.may(client, "get", tenants, "", &name).await.unwrap());
+                let (all, refused) = requests::assert_answered(client, index, &name, &others).await;
+                tried = (tried.0 + all, tried.1 + refused);
+                can_i(&devbox, member, index, &name, &foreign).await;
             }
-            for (verbs, resources) in CLUSTER {
-                for (verb, resource) in pairs(verbs, resources) {
-                    check(verb, resource, "", "", false).await;
-                }
-            }
-            check("get", "stackube.kubernetes.io/tenants", "", &name, true).await;
-            check("get", "stackube.kubernetes.io/tenants", "", "another", false).await;
-            check("get", "/namespaces", &name, &name, true).await;
-            check("get", "/namespaces", "kube-system", "kube-system", false).await;
-        }
-        assert!(
-            wrong.is_empty(),
-            "{} of {asked} answers are wrong: {wrong:#?}",
-            wrong.len()
-        );
+            println!(
+                "rights: {} cells reviewed, {} refused; {} requests tried, {} refused",
+                asked.0, asked.1, tried.0, tried.1
+            );
+            let viewer = members.last().unwrap();
+            own_tenant_and_no_list(&devbox, viewer, &name).await;
+        })
+        .await;
+        groups_that_only_look_like_it(&devbox, &name, &tenant::project_of(&own)).await;
     })
     .await;
 }
 
-#[tokio::test]
-async fn groups_that_only_look_like_a_tenants_give_nothing() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "groups", "", async |tenant| {
-        let name = tenant.name_any();
-        let project = tenant::project_of(&tenant);
-        let real = Identity::in_project(&devbox, &project, "stackube-admin").await;
-        let role = real.groups[0].rsplit(':').next().unwrap().to_owned();
-        for group in [
-            // Names instead of IDs: whoever administers a domain could choose them.
-            format!("keystone:project:{name}:stackube-admin"),
-            format!("keystone:project:{name}:{role}"),
-            format!("keystone:project:{project}:stackube-admin"),
-            // Another project, another role, and both swapped.
-            format!("keystone:project:00000000000000000000000000000000:{role}"),
-            format!("keystone:project:{role}:{project}"),
-            format!("keystone:project:{project}"),
-            format!("keystone:project:{project}:{role}:"),
-            format!("keystone:project:{project}:{role} "),
-            format!("KEYSTONE:PROJECT:{project}:{role}"),
-            "keystone:project:system:masters".to_owned(),
-            "stackube:operator".to_owned(),
+/// What `kubectl auth can-i` prints, for a few cells.
+async fn can_i(devbox: &Devbox, member: &Member, index: usize, own: &str, foreign: &str) {
+    let questions = [
+        (&["get", "pods"][..], "yyy"),
+        (&["create", "deployments.apps"], "yy-"),
+        (&["create", "rolebindings.rbac.authorization.k8s.io"], "y--"),
+        (&["get", "pods", "--subresource=proxy"], "---"),
+    ];
+    for (question, expected) in questions {
+        for (namespace, may) in [(own, expected.as_bytes()[index] == b'y'), (foreign, false)] {
+            let command = [&["auth", "can-i"], question, &["-n", namespace]].concat();
+            match devbox.kubectl_with(&member.token, &command).await {
+                Ok(answer) => assert!(may && answer.trim() == "yes", "{}: {command:?}: {answer}", member.role),
+                // It prints `no`, and nothing of an error.
+                Err(error) => {
+                    let text = error.to_string().trim_end().to_owned();
+                    assert!(
+                        !may && text == "exit status: 1:",
+                        "{}: {command:?}: {text}",
+                        member.role
+                    );
+                }
+            }
+        }
+    }
+}
+
+/// Asserts that kubectl shows a member its own Tenant and Network, and not who else is there.
+async fn own_tenant_and_no_list(devbox: &Devbox, member: &Member, name: &str) {
+    let kubectl = async |arguments: &[&str]| devbox.kubectl_with(&member.token, arguments).await;
+    let seen = kubectl(&["get", "tenant", name, "-o", "name"]).await.unwrap();
+    assert_eq!(seen.trim(), format!("tenant.stackube.kubernetes.io/{name}"));
+    kubectl(&["-n", name, "get", "network", name]).await.unwrap();
+    let refused = kubectl(&["get", "tenants"]).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("forbidden"), "{refused:#}");
+    let operator = Identity::in_group("stackube:operators").flags();
+    let arguments: Vec<&str> = operator.iter().map(String::as_str).chain(["get", "tenants"]).collect();
+    assert!(devbox.kubectl(&arguments, "").await.unwrap().contains(name));
+}
+
+/// Asserts that groups made of names, or of other IDs, give nothing.
+async fn groups_that_only_look_like_it(devbox: &Devbox, name: &str, project: &ProjectId) {
+    let real = Identity::in_project(devbox, project, "stackube-admin").await;
+    let role = real.groups[0].rsplit(':').next().unwrap().to_owned();
+    for group in [
+        // Names instead of IDs: whoever administers a domain could choose them.
+        format!("keystone:project:{name}:stackube-admin"),
+        format!("keystone:project:{name}:{role}"),
+        format!("keystone:project:{project}:stackube-admin"),
+        // Another project, another role, and both swapped.
+        format!("keystone:project:00000000000000000000000000000000:{role}"),
+        format!("keystone:project:{role}:{project}"),
+        format!("keystone:project:{project}"),
+        format!("keystone:project:{project}:{role}:"),
+        format!("keystone:project:{project}:{role} "),
+        format!("KEYSTONE:PROJECT:{project}:{role}"),
+        "keystone:project:system:masters".to_owned(),
+        "stackube:operator".to_owned(),
+    ] {
+        let who = Identity::in_group(&group);
+        for (verb, path, namespace) in [
+            ("get", "/pods", name),
+            ("create", "/pods", name),
+            ("list", "stackube.kubernetes.io/tenants", ""),
+            ("get", "/secrets", "stackube-system"),
         ] {
-            let who = Identity::in_group(&group);
-            for (verb, path, namespace) in [
-                ("get", "/pods", name.as_str()),
-                ("create", "/pods", &name),
-                ("list", "stackube.kubernetes.io/tenants", ""),
-                ("get", "/secrets", "stackube-system"),
-            ] {
-                let allowed = who.may(&devbox.kube, verb, path, namespace, "").await.unwrap();
-                assert!(!allowed, "{group:?} may {verb} {path} in {namespace:?}");
-            }
+            let allowed = who.may(&devbox.kube, verb, path, namespace, "").await.unwrap();
+            assert!(!allowed, "{group:?} may {verb} {path} in {namespace:?}");
         }
-        assert!(real.may(&devbox.kube, "create", "/pods", &name, "").await.unwrap());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn kubectl_shows_members_their_tenant_and_not_the_list() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "own", "", async |tenant| {
-        let name = tenant.name_any();
-        let who = Identity::in_project(&devbox, &tenant::project_of(&tenant), "stackube-view").await;
-        let flags = who.flags();
-        let kubectl = async |arguments: &[&str]| {
-            let all: Vec<&str> = flags
-                .iter()
-                .map(String::as_str)
-                .chain(arguments.iter().copied())
-                .collect();
-            devbox.kubectl(&all, "").await
-        };
-        let seen = kubectl(&["get", "tenant", &name, "-o", "name"]).await.unwrap();
-        assert_eq!(seen.trim(), format!("tenant.stackube.kubernetes.io/{name}"));
-        kubectl(&["-n", &name, "get", "network", &name]).await.unwrap();
-        assert_eq!(
-            kubectl(&["-n", &name, "auth", "can-i", "get", "pods"])
-                .await
-                .unwrap()
-                .trim(),
-            "yes"
-        );
-        let refused = kubectl(&["get", "tenants"]).await.unwrap_err();
-        assert!(format!("{refused:#}").contains("forbidden"), "{refused:#}");
-        let operator = Identity::in_group("stackube:operators").flags();
-        let arguments: Vec<&str> = operator.iter().map(String::as_str).chain(["get", "tenants"]).collect();
-        assert!(devbox.kubectl(&arguments, "").await.unwrap().contains(&name));
-    })
-    .await;
+    }
+    assert!(real.may(&devbox.kube, "create", "/pods", name, "").await.unwrap());
 }
 
 #[tokio::test]

@@ -21,15 +21,15 @@ mod names;
 const BOUND: Duration = Duration::from_secs(75);
 
 /// A tenant with its user.
-struct Owner {
+pub(crate) struct Owner {
     tenant: String,
-    project: String,
+    pub(crate) project: String,
     user: String,
     password: String,
 }
 
 impl Owner {
-    fn of(tenant: &Tenant) -> Self {
+    pub(crate) fn of(tenant: &Tenant) -> Self {
         let user = tenant.status.as_ref().and_then(|status| status.user_id.clone());
         Self {
             tenant: tenant.name_any(),
@@ -39,7 +39,7 @@ impl Owner {
         }
     }
 
-    fn proof(&self) -> Value {
+    pub(crate) fn proof(&self) -> Value {
         by_password(&self.user, &self.password)
     }
 

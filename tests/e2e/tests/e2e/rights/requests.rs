@@ -1,0 +1,301 @@
+//! Real requests, one at least for each kind of right.
+
+use http::{Method, Request, header::CONTENT_TYPE};
+use kube::{Client, client::Body};
+
+/// Method, path (`NS` is the namespace), body, and who may: admin, edit, view. Writes are dry runs.
+const NAMESPACED: &[(Method, &str, &str, &str)] = &[
+    (Method::GET, "/api/v1/namespaces/NS", "", "yyy"),
+    (Method::GET, "/api/v1/namespaces/NS/pods", "", "yyy"),
+    (
+        Method::GET,
+        "/api/v1/namespaces/NS/pods?watch=true&timeoutSeconds=1",
+        "",
+        "yyy",
+    ),
+    (Method::GET, "/api/v1/namespaces/NS/events", "", "yyy"),
+    (Method::GET, "/api/v1/namespaces/NS/resourcequotas", "", "yyy"),
+    (Method::GET, "/api/v1/namespaces/NS/secrets", "", "yy-"),
+    (Method::GET, "/apis/apps/v1/namespaces/NS/deployments", "", "yyy"),
+    (
+        Method::GET,
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/NS/rolebindings",
+        "",
+        "yyy",
+    ),
+    (
+        Method::GET,
+        "/apis/stackube.kubernetes.io/v1/namespaces/NS/networks",
+        "",
+        "yyy",
+    ),
+    (
+        Method::GET,
+        "/apis/stackube.kubernetes.io/v1/namespaces/NS/ports",
+        "",
+        "yyy",
+    ),
+    (Method::GET, "/api/v1/namespaces/NS/pods/x/proxy/", "", "---"),
+    (Method::GET, "/api/v1/namespaces/NS/services/x/proxy/", "", "---"),
+    (Method::POST, "/api/v1/namespaces/NS/services/x/proxy/", "{}", "---"),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/configmaps",
+        r#"{"metadata": {"name": "x"}}"#,
+        "yy-",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/secrets",
+        r#"{"metadata": {"name": "x"}}"#,
+        "yy-",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/serviceaccounts",
+        r#"{"metadata": {"name": "x"}}"#,
+        "yy-",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/pods",
+        r#"{"metadata": {"name": "x"}, "spec": {"containers": [{"name": "c", "image": "busybox"}]}}"#,
+        "yy-",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/serviceaccounts/default/token",
+        r#"{"spec": {"audiences": []}}"#,
+        "y--",
+    ),
+    (
+        Method::POST,
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/NS/roles",
+        r#"{"metadata": {"name": "x"}}"#,
+        "y--",
+    ),
+    (
+        Method::POST,
+        "/apis/rbac.authorization.k8s.io/v1/namespaces/NS/rolebindings",
+        r#"{"metadata": {"name": "x"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "stackube-view"}}"#,
+        "y--",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/resourcequotas",
+        r#"{"metadata": {"name": "x"}}"#,
+        "---",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/limitranges",
+        r#"{"metadata": {"name": "x"}, "spec": {"limits": []}}"#,
+        "---",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/events",
+        r#"{"metadata": {"name": "x"}}"#,
+        "---",
+    ),
+    (
+        Method::POST,
+        "/api/v1/namespaces/NS/pods/x/binding",
+        r#"{"target": {"kind": "Node", "name": "stackube"}}"#,
+        "---",
+    ),
+    (
+        Method::POST,
+        "/apis/stackube.kubernetes.io/v1/namespaces/NS/ports",
+        r#"{"apiVersion": "stackube.kubernetes.io/v1", "kind": "Port", "metadata": {"name": "x"}}"#,
+        "---",
+    ),
+    (
+        Method::PATCH,
+        "/api/v1/namespaces/NS/configmaps/kube-root-ca.crt",
+        r#"{"metadata": {"labels": {"a": "b"}}}"#,
+        "yy-",
+    ),
+    (
+        Method::PATCH,
+        "/api/v1/namespaces/NS/serviceaccounts/default",
+        r#"{"metadata": {"labels": {"a": "b"}}}"#,
+        "yy-",
+    ),
+    (
+        Method::PATCH,
+        "/api/v1/namespaces/NS",
+        r#"{"metadata": {"labels": {"a": "b"}}}"#,
+        "---",
+    ),
+    (
+        Method::PATCH,
+        "/api/v1/namespaces/NS/resourcequotas/stackube",
+        r#"{"spec": {"hard": {"pods": "9"}}}"#,
+        "---",
+    ),
+    (
+        Method::PATCH,
+        "/apis/stackube.kubernetes.io/v1/namespaces/NS/networks/NS",
+        r#"{"spec": {"cidr": "10.0.0.0/8"}}"#,
+        "---",
+    ),
+    (
+        Method::DELETE,
+        "/api/v1/namespaces/NS/configmaps/kube-root-ca.crt",
+        "",
+        "yy-",
+    ),
+    (Method::DELETE, "/api/v1/namespaces/NS/pods", "", "yy-"),
+    (
+        Method::DELETE,
+        "/api/v1/namespaces/NS/resourcequotas/stackube",
+        "",
+        "---",
+    ),
+    (
+        Method::DELETE,
+        "/apis/stackube.kubernetes.io/v1/namespaces/NS/networks/NS",
+        "",
+        "---",
+    ),
+    (Method::DELETE, "/api/v1/namespaces/NS", "", "---"),
+];
+
+/// What nobody of a tenant may do; `NS` is its own Tenant.
+const CLUSTER: &[(Method, &str, &str)] = &[
+    (Method::GET, "/api/v1/nodes", ""),
+    (Method::GET, "/api/v1/nodes/stackube/proxy/pods", ""),
+    (Method::GET, "/api/v1/namespaces", ""),
+    (Method::GET, "/api/v1/pods", ""),
+    (Method::GET, "/api/v1/secrets", ""),
+    (Method::GET, "/api/v1/persistentvolumes", ""),
+    (Method::GET, "/apis/stackube.kubernetes.io/v1/tenants", ""),
+    (Method::GET, "/apis/stackube.kubernetes.io/v1/ports", ""),
+    (Method::GET, "/apis/rbac.authorization.k8s.io/v1/clusterroles", ""),
+    (
+        Method::GET,
+        "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
+        "",
+    ),
+    (
+        Method::GET,
+        "/apis/admissionregistration.k8s.io/v1/validatingadmissionpolicies",
+        "",
+    ),
+    (Method::GET, "/metrics", ""),
+    (Method::GET, "/logs/", ""),
+    (Method::GET, "/debug/pprof/", ""),
+    (Method::POST, "/api/v1/namespaces", r#"{"metadata": {"name": "e2e-x"}}"#),
+    (
+        Method::POST,
+        "/apis/stackube.kubernetes.io/v1/tenants",
+        r#"{"apiVersion": "stackube.kubernetes.io/v1", "kind": "Tenant", "metadata": {"name": "e2e-x"}, "spec": {"username": "x"}}"#,
+    ),
+    (
+        Method::POST,
+        "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
+        r#"{"metadata": {"name": "e2e-x"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}}"#,
+    ),
+    (
+        Method::POST,
+        "/apis/certificates.k8s.io/v1/certificatesigningrequests",
+        r#"{"metadata": {"name": "e2e-x"}, "spec": {"request": "", "signerName": "kubernetes.io/kube-apiserver-client", "usages": ["client auth"]}}"#,
+    ),
+    (
+        Method::POST,
+        "/apis/authentication.k8s.io/v1/tokenreviews",
+        r#"{"spec": {"token": "x"}}"#,
+    ),
+    (
+        Method::POST,
+        "/apis/authorization.k8s.io/v1/subjectaccessreviews",
+        r#"{"spec": {"user": "x", "nonResourceAttributes": {"verb": "get", "path": "/"}}}"#,
+    ),
+    (
+        Method::PATCH,
+        "/api/v1/nodes/stackube",
+        r#"{"metadata": {"labels": {"a": "b"}}}"#,
+    ),
+    (
+        Method::PATCH,
+        "/apis/stackube.kubernetes.io/v1/tenants/NS",
+        r#"{"spec": {"quota": {"kubernetes": {"pods": "9"}}}}"#,
+    ),
+    (
+        Method::PATCH,
+        "/apis/stackube.kubernetes.io/v1/tenants/NS/status",
+        r#"{"status": {"projectID": "x"}}"#,
+    ),
+    (Method::DELETE, "/apis/stackube.kubernetes.io/v1/tenants/NS", ""),
+];
+
+/// The status of the answer.
+async fn send(client: &Client, method: &Method, path: &str, body: &str, user: Option<&str>) -> u16 {
+    let dry_run = if *method == Method::GET { "" } else { "?dryRun=All" };
+    let kind = if *method == Method::PATCH {
+        "application/merge-patch+json"
+    } else {
+        "application/json"
+    };
+    let mut request = Request::builder()
+        .method(method)
+        .uri(format!("{path}{dry_run}"))
+        .header(CONTENT_TYPE, kind);
+    if let Some(user) = user {
+        request = request.header("Impersonate-User", user);
+    }
+    let request = request.body(Body::from(body.as_bytes().to_vec())).unwrap();
+    client.send(request).await.unwrap().status().as_u16()
+}
+
+/// Sends everything in the name of the client's token: one of a role (`index` is its place among admin, edit, view) in the
+/// namespace `own`, and nobody in the others and in the cluster. How many requests were sent, and refused as they should be.
+///
+/// # Panics
+/// With those that were answered otherwise.
+pub(crate) async fn assert_answered(client: &Client, index: usize, own: &str, others: &[&str]) -> (usize, usize) {
+    let (mut sent, mut refused, mut wrong) = (0, 0, vec![]);
+    let mut judge = |what: String, status: u16, may: bool| {
+        sent += 1;
+        refused += usize::from(status == 403);
+        let fits = if may {
+            (200..300).contains(&status)
+        } else {
+            status == 403
+        };
+        if !fits {
+            wrong.push(format!("{what}: {status}"));
+        }
+    };
+    for (method, path, body, expected) in NAMESPACED {
+        let may = expected.as_bytes()[index] == b'y';
+        for (namespace, may) in [(own, may)]
+            .into_iter()
+            .chain(others.iter().map(|other| (*other, false)))
+        {
+            let path = path.replace("NS", namespace);
+            judge(
+                format!("{method} {path}"),
+                send(client, method, &path, body, None).await,
+                may,
+            );
+        }
+    }
+    for (method, path, body) in CLUSTER {
+        let path = path.replace("NS", own);
+        judge(
+            format!("{method} {path}"),
+            send(client, method, &path, body, None).await,
+            false,
+        );
+    }
+    let pods = format!("/api/v1/namespaces/{own}/pods");
+    let service_account = format!("system:serviceaccount:{own}:default");
+    for user in ["system:admin", "system:kube-scheduler", &service_account] {
+        let status = send(client, &Method::GET, &pods, "", Some(user)).await;
+        judge(format!("GET {pods} as {user}"), status, false);
+    }
+    assert!(wrong.is_empty(), "{} of {sent}: {wrong:#?}", wrong.len());
+    (sent, refused)
+}
