@@ -6,11 +6,13 @@ use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::networking::v1::ServiceCIDR;
 use kube::api::ListParams;
+use kube::client::ClientBuilder;
 use kube::config::{InClusterError, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Api, Client};
 use stackube_api::address::ReservedRange;
 
 use crate::config::ApiServer;
+use crate::leader::fence::Fence;
 
 /// The API server cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -32,18 +34,21 @@ pub enum ClusterError {
     NoUid,
 }
 
-/// A client for the cluster: by `kubeconfig`, else as the pod's service account at `server` (or where kubelet says).
+/// How the cluster is reached: by `kubeconfig`, else as the pod's service account at `server` (or where kubelet says).
 ///
 /// # Errors
 /// [`ClusterError`] when there is neither.
-pub(crate) async fn connect(kubeconfig: Option<&Path>, server: Option<&ApiServer>) -> Result<Client, ClusterError> {
-    let config = match kubeconfig {
+pub(crate) async fn config(
+    kubeconfig: Option<&Path>,
+    server: Option<&ApiServer>,
+) -> Result<kube::Config, ClusterError> {
+    match kubeconfig {
         Some(path) => {
             let text = Kubeconfig::read_from(path).map_err(ClusterError::Kubeconfig)?;
             let options = KubeConfigOptions::default();
             kube::Config::from_custom_kubeconfig(text, &options)
                 .await
-                .map_err(ClusterError::Kubeconfig)?
+                .map_err(ClusterError::Kubeconfig)
         }
         None => {
             let mut config = kube::Config::incluster().map_err(ClusterError::NotInCluster)?;
@@ -51,10 +56,25 @@ pub(crate) async fn connect(kubeconfig: Option<&Path>, server: Option<&ApiServer
                 let text = format!("https://{host}:{port}/");
                 config.cluster_url = text.parse().map_err(|_| ClusterError::Address(text))?;
             }
-            config
+            Ok(config)
         }
-    };
+    }
+}
+
+/// A client that may always write.
+///
+/// # Errors
+/// A configuration that cannot work.
+pub(crate) fn connect(config: kube::Config) -> Result<Client, ClusterError> {
     Ok(Client::try_from(config)?)
+}
+
+/// A client that writes only as long as `fence` lets it.
+///
+/// # Errors
+/// As [`connect`].
+pub(crate) fn connect_behind(config: kube::Config, fence: &Fence) -> Result<Client, ClusterError> {
+    Ok(ClientBuilder::try_from(config)?.with_layer(&fence.layer()).build())
 }
 
 /// Purpose of reserved ranges that are the cluster's Service addresses.

@@ -16,6 +16,7 @@ use crate::cluster::{self, ClusterError};
 use crate::config::{Config, ConfigProblems};
 use crate::context::{Context, Identity};
 use crate::events::Events;
+use crate::leader::fence::{Fence, Guard};
 use crate::leader::{LeaderError, Leadership};
 use crate::limits;
 use crate::metrics::Metrics;
@@ -85,8 +86,13 @@ pub async fn run(args: Args) -> Result<(), RunError> {
     loaded.warnings.iter().for_each(|warning| warn!("{warning}"));
     let metrics = Metrics::new();
     let readiness = Readiness::not_yet("starting");
-    let cloud = Cloud::with_observer(loaded.config.cloud.clone(), Arc::new(metrics.clone()))?;
-    let kube = cluster::connect(args.kubeconfig.as_deref(), loaded.config.api_server.as_ref()).await?;
+    let fence = Fence::default();
+    let guard = Guard {
+        metrics: metrics.clone(),
+        fence: fence.clone(),
+    };
+    let cloud = Cloud::with_observer(loaded.config.cloud.clone(), Arc::new(guard))?;
+    let cluster = cluster::config(args.kubeconfig.as_deref(), loaded.config.api_server.as_ref()).await?;
     let listener = serve::bind(args.listen).await.map_err(|source| RunError::Listen {
         address: args.listen,
         source,
@@ -97,7 +103,9 @@ pub async fn run(args: Args) -> Result<(), RunError> {
         args,
         config: Arc::new(loaded.config),
         cloud,
-        kube,
+        lobby: cluster::connect(cluster.clone())?,
+        kube: cluster::connect_behind(cluster, &fence)?,
+        fence,
         metrics,
         readiness,
     };
@@ -130,7 +138,11 @@ struct Process {
     args: Args,
     config: Arc<Config>,
     cloud: Cloud,
+    /// For what is done before leading, and for the Lease.
+    lobby: Client,
+    /// For the controllers: behind the fence.
     kube: Client,
+    fence: Fence,
     metrics: Metrics,
     readiness: Readiness,
 }
@@ -140,11 +152,11 @@ impl Process {
     async fn work(&self, term: &CancellationToken) -> Result<(), RunError> {
         let name = self.args.identity.clone().unwrap_or_else(instance);
         let waiting = async {
-            let unserved = Unserved::new(self.kube.clone(), name.clone());
+            let unserved = Unserved::new(self.lobby.clone(), name.clone());
             let facts = preflight::wait(&self.cloud, &self.config, &self.readiness, &unserved).await;
             // A replica that stands by is ready: it would take over at once.
             self.readiness.ready();
-            Leadership::acquire(self.kube.clone(), &name)
+            Leadership::acquire(self.lobby.clone(), &name, self.fence.clone())
                 .await
                 .map(|leadership| (facts, leadership))
         };

@@ -163,6 +163,12 @@ pub enum Error {
         /// What was wrong, without the contents.
         reason: String,
     },
+    /// Not sent: [`crate::RequestObserver::may_write`] said no.
+    #[error("not sent ({call}): this process may change nothing any more")]
+    Withheld {
+        /// The request.
+        call: Box<Call>,
+    },
     /// The token's catalog has no such endpoint.
     #[error("the service catalog has no {interface} endpoint of {service} in region {}; it offers {}", region.as_deref().unwrap_or("(any)"), if offers.is_empty() { "none".to_owned() } else { offers.join(", ") })]
     NoEndpoint {
@@ -269,7 +275,8 @@ impl Error {
             | Self::BadRequest { call, .. }
             | Self::RateLimited { call, .. }
             | Self::Server { call, .. }
-            | Self::Decode { call, .. } => Some(call),
+            | Self::Decode { call, .. }
+            | Self::Withheld { call } => Some(call),
             Self::NoEndpoint { .. } | Self::Ambiguous { .. } | Self::Unsupported { .. } | Self::Config(_) => None,
         }
     }

@@ -1,4 +1,4 @@
-//! A hook for metrics, so that this crate needs no metrics library.
+//! Hooks for metrics, so that this crate needs no metrics library, and for whoever may not write at all times.
 
 use std::time::Duration;
 
@@ -30,6 +30,12 @@ pub struct RequestEvent {
 pub trait RequestObserver: Send + Sync {
     /// One attempt ended.
     fn observe(&self, event: &RequestEvent);
+
+    /// Whether a request that can change something may be sent now; asked right before each attempt of any method but GET and
+    /// HEAD. If not, it ends with [`crate::Error::Withheld`].
+    fn may_write(&self) -> bool {
+        true
+    }
 }
 
 /// Ignores everything.

@@ -100,6 +100,10 @@ impl Transport {
     ) -> Result<Reply, Error> {
         let waiting = Instant::now();
         let _slots = self.slots(request.service, lane).await;
+        if outgoing.can_write() && !self.observer.may_write() {
+            let call = Box::new(outgoing.call(None));
+            return Err(Error::Withheld { call });
+        }
         let (queued, started) = (waiting.elapsed(), Instant::now());
         let result = self.exchange(outgoing).await;
         let duration = started.elapsed();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::api::ListParams;
 use kube::{Api, Client};
@@ -45,7 +46,7 @@ impl Unserved {
     async fn try_to_tell(&self, why: &str) -> Result<(), kube::Error> {
         let leases: Api<Lease> = Api::namespaced(self.kube.clone(), SYSTEM_NAMESPACE);
         let lease = leases.get_opt(LEASE).await?;
-        if lease.is_some_and(|lease| leader::is_another_leading(&lease, &self.identity)) {
+        if lease.is_some_and(|lease| leader::is_another_leading(&lease, &self.identity, Timestamp::now())) {
             return Ok(());
         }
         let tenants = Api::<Tenant>::all(self.kube.clone())

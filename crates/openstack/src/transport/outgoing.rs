@@ -65,6 +65,11 @@ impl Outgoing {
         Ok(request)
     }
 
+    /// Whether the request can change something.
+    pub(super) fn can_write(&self) -> bool {
+        ![Method::GET, Method::HEAD].contains(&self.method)
+    }
+
     /// How this request appears in errors and logs: without its query.
     pub(super) fn call(&self, answered: Option<&HeaderMap>) -> Call {
         let mut url = self.url.clone();

@@ -1,5 +1,6 @@
 //! What is sent again, what is not, and for how long.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -255,6 +256,36 @@ async fn the_observer_sees_every_attempt_by_route() {
             ("networks/{}", Some(200), 2)
         ]
     );
+}
+
+/// Lets so many requests that write through.
+struct Allowance(AtomicUsize);
+
+impl RequestObserver for Allowance {
+    fn observe(&self, _: &RequestEvent) {}
+
+    fn may_write(&self) -> bool {
+        let left = self.0.load(Ordering::Relaxed);
+        self.0.store(left.saturating_sub(1), Ordering::Relaxed);
+        left > 0
+    }
+}
+
+#[tokio::test]
+async fn what_may_not_be_written_is_not_sent_again_either() {
+    let fake = Fake::start().await;
+    let delete = neutron_error(503, "x", "y");
+    fake.mount("DELETE", NETWORK, delete).await;
+    with_network(&fake).await;
+    // The token and the first attempt.
+    let cloud = Cloud::with_observer(fake.config(), Arc::new(Allowance(2.into()))).unwrap();
+    let error = cloud.service().delete_network(&id()).await.unwrap_err();
+    assert!(
+        matches!(error, Error::Withheld { .. }) && !error.is_transient(),
+        "{error:?}"
+    );
+    assert_eq!(fake.requests("DELETE", NETWORK).await.len(), 1);
+    cloud.service().get_network(&id()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
