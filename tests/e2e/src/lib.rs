@@ -14,6 +14,7 @@ pub mod bench;
 pub mod cloud;
 pub mod desk;
 pub mod devbox;
+pub mod guest;
 pub mod guide;
 pub mod identity;
 pub mod keystone;

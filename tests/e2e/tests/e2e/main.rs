@@ -10,9 +10,12 @@
 )]
 
 mod adoption;
+mod adversary;
 mod api;
 mod attacks;
+mod dns;
 mod exhaustion;
+mod extensions;
 mod fairness;
 mod isolation;
 mod login;
@@ -29,8 +32,12 @@ mod sharing;
 mod sweep;
 mod tenants;
 mod tokens;
+mod traffic;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// The program that tests bring into pods.
+const GUEST: &str = env!("CARGO_BIN_EXE_guest");
 
 static MACHINE: RwLock<()> = RwLock::const_new(());
 

@@ -1,9 +1,9 @@
-//! The node's own port on the system network: what the host, hostNetwork pods and the API server reach by it, and that tenants
-//! have no part in it.
+//! The node's own port on the system network: what the host and hostNetwork pods reach by it (the API server: `extensions`), and
+//! that tenants have no part in it.
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::ensure;
 use kube::{Api, ResourceExt};
 use serde_json::json;
 use stackube_api::{Port, PortHolder};
@@ -71,75 +71,6 @@ async fn the_host_and_hostnetwork_pods_reach_services_of_the_system_network() {
         let script = "nc -w 3 $KUBERNETES_SERVICE_HOST $KUBERNETES_SERVICE_PORT </dev/null && echo open";
         let seen = pods::exec(&devbox, namespace, "host", script).await.unwrap();
         assert_eq!(seen.trim(), "open");
-    })
-    .await;
-}
-
-/// A server that refuses whatever the API server asks it about, with TLS.
-async fn webhook(devbox: &Devbox, namespace: &str) {
-    let name = format!("guard.{namespace}.svc");
-    let issued = rcgen::generate_simple_self_signed([name]).unwrap();
-    let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
-    let secret = json!({
-        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "guard", "namespace": namespace},
-        "stringData": {"tls.crt": certificate, "tls.key": key},
-    });
-    create(devbox, &secret).await;
-    let pod = json!({
-        "apiVersion": "v1", "kind": "Pod",
-        "metadata": {"name": "guard", "namespace": namespace, "labels": {"run": "guard"}},
-        "spec": {"terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "guard", "image": "stackube/agnhost", "imagePullPolicy": "IfNotPresent",
-                "args": ["webhook", "--port=8443", "--tls-cert-file=/tls/tls.crt", "--tls-private-key-file=/tls/tls.key"],
-                "readinessProbe": {"tcpSocket": {"port": 8443}, "periodSeconds": 1},
-                "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": true}]}],
-            "volumes": [{"name": "tls", "secret": {"secretName": "guard"}}]},
-    });
-    create(devbox, &pod).await;
-    pods::ready(devbox, namespace, "guard").await;
-    expose(devbox, namespace, "guard", 8443).await;
-    let authority = base64(certificate.as_bytes());
-    let configuration = json!({
-        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration",
-        "metadata": {"name": namespace},
-        "webhooks": [{
-            "name": "guard.stackube.test", "admissionReviewVersions": ["v1"], "sideEffects": "None",
-            "failurePolicy": "Ignore", "timeoutSeconds": 10,
-            "clientConfig": {"caBundle": authority,
-                "service": {"namespace": namespace, "name": "guard", "path": "/always-deny", "port": 8443}},
-            "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}],
-            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
-        }],
-    });
-    create(devbox, &configuration).await;
-}
-
-fn base64(bytes: &[u8]) -> String {
-    serde_json::to_value(k8s_openapi::ByteString(bytes.to_vec()))
-        .unwrap()
-        .as_str()
-        .unwrap()
-        .to_owned()
-}
-
-#[tokio::test]
-async fn the_api_server_calls_a_webhook_on_the_system_network() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_admin_namespace(&devbox, &unique("webhook"), async |namespace| {
-        webhook(&devbox, namespace).await;
-        // What cannot be called is ignored, so a refusal is the webhook's own word.
-        wait::until("the webhook is asked", Duration::from_secs(60), || async {
-            let name = unique("map");
-            let made: Result<String> = devbox
-                .kubectl(&["-n", namespace, "create", "configmap", &name], "")
-                .await;
-            match made {
-                Err(error) if format!("{error:#}").contains("this webhook denies all requests") => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .await;
     })
     .await;
 }

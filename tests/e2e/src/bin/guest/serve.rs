@@ -1,0 +1,49 @@
+//! A server that tells who it is, and echoes.
+
+use std::io::{Read, Result, Write};
+use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::time::Duration;
+
+use crate::wrong;
+
+const WHO: &[u8] = b"who";
+
+/// Answers TCP and UDP on a port until it is ended.
+pub(crate) fn forever(port: &str) -> Result<()> {
+    let port: u16 = port.parse().map_err(|_| wrong("no port"))?;
+    let name = std::fs::read("/etc/hostname")?.trim_ascii().to_vec();
+    let listener = TcpListener::bind(("0.0.0.0", port))?;
+    let datagrams = UdpSocket::bind(("0.0.0.0", port))?;
+    let own = name.clone();
+    std::thread::spawn(move || answer(&datagrams, &own));
+    for stream in listener.incoming() {
+        let (stream, name) = (stream?, name.clone());
+        std::thread::spawn(move || echo(stream, &name));
+    }
+    Ok(())
+}
+
+fn answer(socket: &UdpSocket, name: &[u8]) -> Result<()> {
+    let mut buffer = vec![0; 65_535];
+    loop {
+        // An ICMP error about an earlier answer is no reason to end.
+        let Ok((length, from)) = socket.recv_from(&mut buffer) else {
+            continue;
+        };
+        let got = &buffer[..length];
+        let _ = socket.send_to(if got == WHO { name } else { got }, from);
+    }
+}
+
+fn echo(mut stream: TcpStream, name: &[u8]) -> Result<()> {
+    stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+    let mut buffer = vec![0; 65_535];
+    loop {
+        let length = stream.read(&mut buffer)?;
+        match &buffer[..length] {
+            [] => return Ok(()),
+            WHO => stream.write_all(name)?,
+            got => stream.write_all(got)?,
+        }
+    }
+}

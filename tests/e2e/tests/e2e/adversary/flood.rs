@@ -1,0 +1,80 @@
+//! Floods.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use anyhow::ensure;
+use stackube_e2e::{
+    guest::{Answer, hex, question},
+    wait,
+};
+
+use super::{Scene, frames, frames::End};
+use crate::dns::wire::SERVER as DNS;
+
+/// How many requests failed, and how long the others took, in microseconds.
+#[derive(Debug)]
+struct Load {
+    failed: u64,
+    p99: u64,
+}
+
+impl Scene<'_> {
+    /// Floods of questions and of flows hold up the one who sends them, and nobody else.
+    pub(super) async fn flood(&self) {
+        let own = self.attacker.end;
+        let (address, mac) = self.attacker.guest.gateway().await;
+        let router = End { mac, address };
+        let questions = frames::question(own, End { address: DNS, ..router });
+        let service: Ipv4Addr = self.service.parse().unwrap();
+        let flows = frames::flow(
+            own,
+            End {
+                address: service,
+                ..router
+            },
+        );
+        let quiet = self.load().await;
+        let floods = [
+            self.attacker.guest.start(&["flood", "eth0"], &hex(&questions)).await,
+            self.attacker.guest.start(&["flood", "eth0"], &hex(&flows)).await,
+        ];
+        // Both have used up what the pod may have: it gets no answer of its own any more.
+        let own = [
+            question("udp", &format!("{DNS}:53"), &questions[42..]),
+            question("udp", &format!("{service}:7"), b"who"),
+        ];
+        wait::until("the floods bite", Duration::from_secs(30), || async {
+            let answers = self.attacker.guest.ask(&own).await;
+            let none = answers.iter().all(|answer| !matches!(answer, Answer::Reply(_)));
+            ensure!(none, "{answers:?}");
+            Ok(())
+        })
+        .await;
+        let loud = self.load().await;
+        self.attacker.guest.end().await;
+        drop(floods);
+        assert_eq!((quiet.failed, loud.failed), (0, 0), "requests of another tenant's pod");
+        // Generous, for a machine whose few processors the floods keep busy as well: ten times as long, or 200 ms.
+        let bound = (10 * quiet.p99).max(200_000);
+        assert!(loud.p99 <= bound, "{quiet:?} without the floods, {loud:?} with them");
+        // Of questions at once; its flows have to end before they make room.
+        wait::until("the pod may ask again", Duration::from_secs(30), || async {
+            let answers = self.attacker.guest.ask(&own[..1]).await;
+            ensure!(matches!(answers[0], Answer::Reply(_)), "{answers:?}");
+            Ok(())
+        })
+        .await;
+    }
+
+    async fn load(&self) -> Load {
+        let target = format!("{}:80", self.victims_service);
+        let arguments = ["requests", "300", &self.victims_name, &target];
+        let said = self.victims_friend.guest.run(&arguments, "").await.unwrap();
+        let numbers: Vec<u64> = said.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        let [failed, _, p99] = numbers[..] else {
+            panic!("{said}");
+        };
+        Load { failed, p99 }
+    }
+}

@@ -1,0 +1,181 @@
+//! What goes through a Service's address, beside small requests by TCP: datagrams, fragments, packets about as large as the
+//! network takes, errors, a pod's own requests to itself; and to which pods it goes. (SCTP, which neither the devbox's kernel nor
+//! its Open vSwitch has, is tested with the datapath.)
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::ensure;
+use futures::future::join_all;
+use kube::ResourceExt;
+use serde_json::json;
+use stackube_e2e::{
+    admin::create,
+    devbox::Devbox,
+    guest::{Answer, Guest, question},
+    pods,
+    services::cluster_ip,
+    tenant::with_tenant,
+    wait,
+};
+
+use crate::{GUEST, shared};
+
+/// Each has a server on port 7, that echoes and says who it is.
+const PODS: [&str; 3] = ["p0", "p1", "p2"];
+/// Connections and datagrams that are to be spread over them.
+const MANY: usize = 150;
+/// IPv4 and UDP headers, bytes.
+const HEADERS: usize = 28;
+
+/// A Service of the pods with a label, on port 7 of TCP and UDP; its address.
+async fn service(devbox: &Devbox, namespace: &str, name: &str, select: &str, affinity: &str) -> String {
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"selector": {select: "yes"}, "sessionAffinity": affinity, "ports": [
+            {"name": "stream", "port": 7}, {"name": "datagram", "port": 7, "protocol": "UDP"},
+            // Nobody listens there.
+            {"name": "closed", "port": 9, "protocol": "UDP"},
+        ]},
+    });
+    create(devbox, &service).await;
+    cluster_ip(devbox, namespace, name).await
+}
+
+/// Bytes that are nowhere twice the same.
+fn bytes(count: usize) -> Vec<u8> {
+    (0..count).map(|_| rand::random()).collect()
+}
+
+#[tokio::test]
+async fn what_passes_through_a_service_arrives_whole_and_where_it_should() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "traffic", "", async |tenant| {
+        let name = tenant.name_any();
+        let pods: Vec<_> = PODS.iter().map(|pod| pod_manifest(&name, pod)).collect();
+        create(&devbox, &json!({"apiVersion": "v1", "kind": "List", "items": pods})).await;
+        let guests = join_all(PODS.map(|pod| {
+            let (devbox, name) = (&devbox, &name);
+            async move {
+                pods::ready(devbox, name, pod).await;
+                let guest = Guest::bring(devbox, GUEST, name, pod).await;
+                guest.serve(7).await;
+                guest
+            }
+        }))
+        .await;
+        let all = service(&devbox, &name, "all", "all", "None").await;
+        let sticky = service(&devbox, &name, "sticky", "all", "ClientIP").await;
+        spread(&guests[0], &all).await;
+        affinity(&guests[0], &sticky).await;
+        let other = service(&devbox, &name, "other", "p1", "None").await;
+        let itself = service(&devbox, &name, "itself", "p0", "None").await;
+        for (address, who) in [(&other, "p1"), (&itself, "p0")] {
+            whole(&guests[0], address, who).await;
+        }
+        // Those of a pod to itself are on the roadmap.
+        errors(&guests[0], &other).await;
+    })
+    .await;
+}
+
+fn pod_manifest(namespace: &str, pod: &str) -> serde_json::Value {
+    json!({
+        "apiVersion": "v1", "kind": "Pod",
+        "metadata": {"name": pod, "namespace": namespace, "labels": {"all": "yes", pod: "yes"}},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{
+            "name": "shell", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sleep", "86400"],
+        }]},
+    })
+}
+
+/// Who answers that many questions, and how often each.
+async fn who(guest: &Guest<'_>, protocol: &str, address: &str, count: usize) -> BTreeMap<String, usize> {
+    let asked = vec![question(protocol, &format!("{address}:7"), b"who"); count];
+    let mut seen = BTreeMap::new();
+    for answer in guest.ask(&asked).await {
+        let name = match answer {
+            Answer::Reply(name) => String::from_utf8(name).unwrap(),
+            other => format!("{other:?}"),
+        };
+        *seen.entry(name).or_default() += 1;
+    }
+    seen
+}
+
+/// Until the node has the Service with all of its endpoints.
+async fn programmed(guest: &Guest<'_>, address: &str, names: &[&str]) {
+    wait::until(
+        &format!("{address} leads to {names:?}"),
+        Duration::from_secs(30),
+        || async {
+            let seen = who(guest, "udp", address, 30).await;
+            ensure!(seen.keys().eq(names), "{seen:?}");
+            Ok(())
+        },
+    )
+    .await;
+}
+
+/// Each pod gets its part of what is new: half of the even share is four standard deviations away.
+async fn spread(guest: &Guest<'_>, address: &str) {
+    programmed(guest, address, &PODS).await;
+    for protocol in ["tcp", "udp"] {
+        let seen = who(guest, protocol, address, MANY).await;
+        let few = MANY / PODS.len() / 2;
+        assert!(
+            seen.keys().eq(PODS) && seen.values().all(|count| *count >= few),
+            "{protocol}: {seen:?}"
+        );
+    }
+}
+
+/// All that a pod asks goes to the same one.
+async fn affinity(guest: &Guest<'_>, address: &str) {
+    wait::until("the Service answers", Duration::from_secs(30), || async {
+        let seen = who(guest, "tcp", address, 1).await;
+        ensure!(seen.keys().all(|name| PODS.contains(&name.as_str())), "{seen:?}");
+        Ok(())
+    })
+    .await;
+    for protocol in ["tcp", "udp"] {
+        let seen = who(guest, protocol, address, MANY).await;
+        assert!(
+            seen.len() == 1 && PODS.contains(&seen.keys().next().unwrap().as_str()),
+            "{protocol}: {seen:?}"
+        );
+    }
+}
+
+/// Datagrams and streams of all sizes come back as they were sent.
+async fn whole(guest: &Guest<'_>, address: &str, name: &str) {
+    programmed(guest, address, &[name]).await;
+    let mtu: usize = guest.shell("cat /sys/class/net/eth0/mtu").await.trim().parse().unwrap();
+    let largest = mtu - HEADERS;
+    let sent: Vec<(&str, Vec<u8>)> = [1, largest - 1, largest, largest + 1, 2 * largest, 9000, 32_000]
+        .map(|size| ("udp", bytes(size)))
+        .into_iter()
+        // A segment has 12 bytes of options besides headers of 40; larger ones are cut by the pod or on the way.
+        .chain([mtu - 53, mtu - 52, mtu - 51, mtu - 40, 300_000].map(|size| ("tcp", bytes(size))))
+        .collect();
+    let to = format!("{address}:7");
+    let asked: Vec<_> = sent
+        .iter()
+        .map(|(protocol, bytes)| question(protocol, &to, bytes))
+        .collect();
+    for ((protocol, bytes), answer) in sent.iter().zip(guest.ask(&asked).await) {
+        let whole = answer == Answer::Reply(bytes.clone());
+        assert!(whole, "{} bytes by {protocol} to {name} at {address}", bytes.len());
+    }
+}
+
+/// The pod behind a Service says that nobody listens there: an error about the pod's address, for the Service's.
+async fn errors(guest: &Guest<'_>, address: &str) {
+    let closed = question("udp", &format!("{address}:9"), b"anybody?");
+    assert_eq!(
+        guest.ask(&[closed]).await,
+        [Answer::Refused],
+        "port unreachable from {address}"
+    );
+}
