@@ -12,7 +12,7 @@ use stackube_e2e::{
 use crate::shared;
 
 /// A pod that is started and ready only if every kind of probe reaches it, and that a hook has to reach as well.
-fn probed(namespace: &str, text: &str) -> Value {
+pub(crate) fn probed(namespace: &str, text: &str) -> Value {
     let http = json!({"path": "/", "port": 80});
     json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": namespace},
@@ -32,6 +32,7 @@ fn probed(namespace: &str, text: &str) -> Value {
                 // One attempt: kubelet kills the container when it fails, and starts it again.
                 "lifecycle": {"postStart": {"httpGet": http}},
                 "readinessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1},
+                "livenessProbe": {"exec": {"command": ["/agnhost", "help"]}, "periodSeconds": 10, "timeoutSeconds": 10},
             },
         ]},
     })

@@ -6,22 +6,29 @@ use anyhow::{Context, Result, ensure};
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, ResourceExt};
 use stackube_e2e::{
+    admin::create,
     devbox::Devbox,
     pods::{self, assert_cut_off, assert_reaches},
+    services::{expose, label},
     tenant::with_tenant,
     wait,
 };
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
+use crate::probes::probed;
+use crate::services::put_kubectl;
 use crate::shared;
 
 /// What gVisor's kernel says when it is asked.
 const GVISOR: &str = "gVisor";
 
-/// What holds on every runtime: the class is forced, and network, exec, logs work as ever.
+/// What holds on every runtime: the class is forced, and probes, hooks, network, Services, names, the API, exec, logs work as ever.
 async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
-    let web = pods::run(devbox, namespace, "web", "of-web").await;
-    pods::run(devbox, namespace, "client", "client").await;
+    // Ready only if every kind of probe and hook reaches it.
+    create(devbox, &probed(namespace, "of-web")).await;
+    pods::create(devbox, namespace, "client", "client").await.unwrap();
+    let web = pods::ready(devbox, namespace, "web").await;
+    pods::ready(devbox, namespace, "client").await;
     let api: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
     let pod = api.get("web").await.unwrap();
     assert_eq!(pod.spec.unwrap().runtime_class_name.as_deref(), Some(class));
@@ -38,6 +45,8 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
         .await
         .unwrap();
     assert_cut_off(devbox, namespace, "client", "10.77.0.11", 6443).await;
+
+    services(devbox, namespace).await;
 
     let failed = pods::exec(devbox, namespace, "client", "exit 7").await.unwrap_err();
     assert!(
@@ -71,6 +80,23 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
         .await
         .unwrap();
     assert_eq!(copied.trim(), "5", "standard input of exec");
+}
+
+/// What the node does for a pod: Services by address and by name, and the API server for the pod's own service account.
+async fn services(devbox: &Devbox, namespace: &str) {
+    label(devbox, namespace, "web", "web").await;
+    let service = expose(devbox, namespace, "web", 80).await;
+    for to in [&service, "web", &format!("web.{namespace}.svc.cluster.local")] {
+        for pod in ["client", "web"] {
+            assert_reaches(devbox, namespace, pod, to, "of-web").await;
+        }
+    }
+    let unknown = "nslookup web.made-up.svc.cluster.local 2>&1; true";
+    let seen = pods::exec(devbox, namespace, "client", unknown).await.unwrap();
+    assert!(seen.contains("10.96.0.10") && seen.contains("NXDOMAIN"), "{seen}");
+    put_kubectl(devbox, namespace, "client").await;
+    let seen = pods::exec(devbox, namespace, "client", "/tmp/kubectl get pods -o name").await;
+    assert_eq!(seen.unwrap().trim(), "pod/client\npod/web");
 }
 
 #[tokio::test]

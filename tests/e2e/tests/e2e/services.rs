@@ -112,7 +112,7 @@ async fn a_service_without_endpoints_is_refused_at_once_and_works_when_it_has_on
 }
 
 /// Puts a kubectl into the pod, that asks with the pod's own service account.
-async fn put_kubectl(devbox: &Devbox, namespace: &str, pod: &str) {
+pub(crate) async fn put_kubectl(devbox: &Devbox, namespace: &str, pod: &str) {
     let grant = [
         "-n",
         namespace,
