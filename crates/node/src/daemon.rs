@@ -38,7 +38,7 @@ const RETRY: Duration = Duration::from_secs(2);
 /// # Errors
 /// When the daemon cannot begin: no API server configuration, a socket or address in use, no netlink.
 pub async fn run(config: Config, hook: StepHook, stop: CancellationToken) -> anyhow::Result<()> {
-    let metrics = Metrics::default();
+    let metrics = Metrics::new(config.pin_root.clone());
     let client = Client::try_default().await.context("no access to the Kubernetes API")?;
     let listener = TcpListener::bind(config.listen).await;
     let listener = listener.with_context(|| format!("cannot listen on {} for metrics", config.listen))?;

@@ -1,6 +1,9 @@
 //! What the daemon measures, in OpenMetrics.
 
+mod packets;
+
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -93,15 +96,16 @@ impl Drop for AddInProgress {
     }
 }
 
-impl Default for Metrics {
-    fn default() -> Self {
+impl Metrics {
+    /// All at zero, besides the packets, which the maps under `pin_root` count.
+    pub fn new(pin_root: PathBuf) -> Self {
         let histogram = || Histogram::new(BUCKETS);
         let phases = Family::<PhaseLabels, Histogram>::new_with_constructor(histogram);
         let durations = Family::<CommandLabels, Histogram>::new_with_constructor(histogram);
         let (calls, sandboxes, adds) = (Family::default(), Gauge::default(), Gauge::default());
         let (firewall_restored, link_restored) = (Counter::default(), Counter::default());
         let (kubelet_marked, flows, own_port) = (Gauge::default(), Gauge::default(), Gauge::default());
-        let mut registry = Registry::with_prefix("kubestack");
+        let mut registry = packets::counted(Registry::with_prefix("kubestack"), pin_root);
         registry.register_with_unit(
             "add_phase_duration",
             "Time that an ADD spent in each of its phases",
@@ -156,9 +160,7 @@ impl Default for Metrics {
             own_port,
         }
     }
-}
 
-impl Metrics {
     /// Records one phase of an ADD.
     pub fn phase(&self, phase: Phase, duration: Duration) {
         self.phases
@@ -227,7 +229,7 @@ mod tests {
 
     #[test]
     fn calls_and_phases_show_up() {
-        let metrics = Metrics::default();
+        let metrics = Metrics::new("/nonexistent".into());
         metrics.call("ADD", 11, Duration::from_millis(30));
         metrics.phase(Phase::Install, Duration::from_millis(300));
         metrics.sandboxes(3);

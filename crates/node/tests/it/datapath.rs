@@ -246,8 +246,17 @@ fn a_pod_reaches_dns_and_an_api_server_elsewhere_by_its_alias() {
         API_SERVERS[0],
         "it leaves with the node's address"
     );
-    // What the link could carry, but no service leads to.
+    // What the link could carry, but no service leads to. Each is counted by its reason.
+    let counted = || {
+        let text = lab.http("/metrics");
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(r#"kubestack_packets_total{decision="refused_infrastructure"} "#));
+        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
+    };
+    let before = counted();
     for address in [format!("{ADDRESS}:53"), format!("{ADDRESS}:22"), format!("{alias}:80")] {
         assert!(dial(&address).is_err(), "{address}");
     }
+    assert_eq!(counted(), before + 3);
 }
