@@ -41,3 +41,5 @@ mod outage;
 mod ownport;
 #[cfg(test)]
 mod release;
+#[cfg(test)]
+mod tunnel;

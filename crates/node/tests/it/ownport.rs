@@ -28,7 +28,7 @@ const OWN: &str = "10.240.0.5";
 const UID: &str = "00000000-0000-4000-8000-0000000000aa";
 /// The router of the system network.
 const ROUTER: &str = "10.240.0.1";
-const SERVICES: &str = "10.96.0.0/12";
+pub(crate) const SERVICES: &str = "10.96.0.0/12";
 
 /// The status of a ready Port of the system network.
 fn status(ip: &str, port_id: &str) -> Value {
@@ -72,7 +72,7 @@ fn wait_until_plugged(lab: &Lab) {
     });
 }
 
-fn programs(lab: &Lab) -> Services {
+pub(crate) fn programs(lab: &Lab) -> Services {
     Services::open(&lab.pin_root()).unwrap()
 }
 
@@ -123,7 +123,7 @@ fn service(lab: &Lab, vip: &str, protocol: Protocol, backend: SocketAddrV4, host
     service_of(lab, SYSTEM, vip, protocol, backend, host);
 }
 
-fn service_of(lab: &Lab, network: &str, vip: &str, protocol: Protocol, backend: SocketAddrV4, host: bool) {
+pub(crate) fn service_of(lab: &Lab, network: &str, vip: &str, protocol: Protocol, backend: SocketAddrV4, host: bool) {
     let vip: SocketAddrV4 = vip.parse().unwrap();
     let key = ServiceKey {
         network: NetworkKey::of(network),
@@ -141,13 +141,13 @@ fn service_of(lab: &Lab, network: &str, vip: &str, protocol: Protocol, backend: 
     services.set_synced(key.network, true).unwrap();
 }
 
-fn dial(netns: &Namespace, to: &str) -> std::io::Result<TcpStream> {
+pub(crate) fn dial(netns: &Namespace, to: &str) -> std::io::Result<TcpStream> {
     let to = to.parse().unwrap();
     netns.enter(|| TcpStream::connect_timeout(&to, Duration::from_secs(2)))
 }
 
 /// Sends much over a connection and has it sent back, so that segments of all sizes go both ways.
-fn assert_carries(client: &TcpStream, server: &TcpStream) {
+pub(crate) fn assert_carries(client: &TcpStream, server: &TcpStream) {
     const SIZE: usize = 300_000;
     let sent: Vec<u8> = (0..SIZE).map(|n| u8::try_from(n % 251).unwrap()).collect();
     std::thread::scope(|scope| {

@@ -72,6 +72,15 @@ impl Namespace {
         })
     }
 
+    /// Packets that this namespace threw away for a wrong checksum.
+    pub(crate) fn checksum_errors(&self) -> u64 {
+        let text = self.enter(|| std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap());
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split(' ').collect()).collect();
+        let pairs = lines.chunks(2).flat_map(|pair| pair[0].iter().zip(&pair[1]));
+        let errors = pairs.filter(|(name, _)| matches!(**name, "InCsumErrors" | "InHdrErrors"));
+        errors.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+    }
+
     /// Whether `address` answers a ping.
     pub(crate) fn pings(&self, address: &str) -> bool {
         let mut ping = self.command(&require("ping"));
