@@ -51,6 +51,11 @@ fn main() {
         at(99)
     );
 
+    assert!(
+        all <= Duration::from_secs(1) && at(50) <= Duration::from_millis(5),
+        "too slow"
+    );
+
     let mut successor = Programmer::new(pins.path());
     drop(programmer);
     let (done, take_over) = timed(|| cluster.sync(&mut successor).unwrap());

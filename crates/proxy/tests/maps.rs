@@ -193,26 +193,41 @@ fn random_changes_end_as_if_written_at_once() {
     }
 }
 
-/// Bounds with room for a busy machine and an unoptimised build; the figures themselves are in tests/bench.
+/// Time of the processor, which does not pass while others have it: what a machine that is not busy would need.
+fn spent<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let clock = || {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).unwrap()
+    };
+    let before = clock();
+    let result = work();
+    (result, clock() - before)
+}
+
+/// A second for all and five milliseconds for a change are the aim, which the benchmark `program` holds the optimised build to. This one may
+/// take three times as long for all; it takes about one second.
 #[test]
 fn a_full_node_is_programmed_quickly() {
     let pins = Pins::new();
-    let mut cluster = Tenants::new(10, 200, 10);
+    let mut cluster = Tenants::new(10, 1000, 10);
     let mut programmer = Programmer::new(pins.path());
-    let began = Instant::now();
-    let done = cluster.sync(&mut programmer).unwrap();
-    let all = began.elapsed();
+    let (done, all) = spent(|| cluster.sync(&mut programmer).unwrap());
     assert_eq!(
         (done.sizes.networks, done.sizes.services, done.sizes.backends),
-        (10, 2020, 20_020)
+        (10, 10_020, 100_020)
     );
-    cluster.endpoints("t3", 7, 9);
-    let began = Instant::now();
-    assert_eq!(cluster.sync(&mut programmer).unwrap().writes, 1);
-    let one = began.elapsed();
+    let mut changes: Vec<Duration> = (0..21)
+        .map(|service| {
+            cluster.endpoints("t3", service, 9);
+            let (done, one) = spent(|| cluster.sync(&mut programmer).unwrap());
+            assert_eq!(done.writes, 1);
+            one
+        })
+        .collect();
+    changes.sort_unstable();
     assert!(
-        all < Duration::from_secs(10) && one < Duration::from_millis(100),
-        "{all:?}, {one:?}"
+        all < Duration::from_secs(3) && changes[10] < Duration::from_millis(5),
+        "all: {all:?}, one changed endpoint: {changes:?}"
     );
     let ranges: BTreeSet<_> = cluster.ranges();
     assert_eq!(

@@ -284,15 +284,10 @@ impl Cluster {
                 host: false,
                 affinity: record.affinity,
             };
-            let vip = |address| Vip {
-                address,
-                port: port.port,
-                protocol: port.protocol,
-            };
-            claims.push((vip(record.cluster_ip), Rank::ClusterIp, target(own)));
+            claims.push((port.at(record.cluster_ip), Rank::ClusterIp, target(own)));
             // A pod's own network is never behind a balancer's address.
             for address in record.load_balancer.iter().filter(|address| !range.contains(*address)) {
-                claims.push((vip(*address), Rank::LoadBalancer, target(Policy::Cluster)));
+                claims.push((port.at(*address), Rank::LoadBalancer, target(Policy::Cluster)));
             }
         }
         claims
@@ -308,11 +303,7 @@ impl Cluster {
         // The host link carries these two.
         let carried = record.ports.iter().filter(|port| port.protocol != Protocol::Sctp);
         let claim = |port: &super::service::ServicePort| {
-            let vip = Vip {
-                address: record.cluster_ip,
-                port: port.port,
-                protocol: port.protocol,
-            };
+            let vip = port.at(record.cluster_ip);
             let target = Target {
                 backends: vec![Backend::new(vip.address, vip.port)],
                 host: true,
@@ -329,18 +320,13 @@ impl Cluster {
         let mut api = vec![];
         if let Some(record) = self.services.get(&kubernetes) {
             for port in &record.ports {
-                let vip = Vip {
-                    address: record.cluster_ip,
-                    port: port.port,
-                    protocol: port.protocol,
-                };
                 let slices = self.slices_of(&kubernetes);
                 let target = Target {
                     backends: backends(slices, port, Policy::Cluster, &self.viewpoint, None),
                     host: true,
                     affinity: None,
                 };
-                api.push((vip, Rank::Platform, target));
+                api.push((port.at(record.cluster_ip), Rank::Platform, target));
             }
         }
         let dns = [Protocol::Udp, Protocol::Tcp].map(|protocol| {

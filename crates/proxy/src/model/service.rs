@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Service;
 
-use super::{Protocol, protocol};
+use super::{Protocol, Vip, protocol};
 
 /// Services with this label belong to another proxy.
 const OTHER_PROXY: &str = "service.kubernetes.io/service-proxy-name";
@@ -21,6 +21,17 @@ pub struct ServicePort {
     pub port: u16,
     /// Protocol.
     pub protocol: Protocol,
+}
+
+impl ServicePort {
+    /// The port at one of the Service's addresses.
+    pub const fn at(&self, address: Ipv4Addr) -> Vip {
+        Vip {
+            address,
+            port: self.port,
+            protocol: self.protocol,
+        }
+    }
 }
 
 /// A Service with virtual addresses.
