@@ -162,10 +162,10 @@ impl<P: Packet> From<'_, P> {
             pad: 0,
         };
         if let Some(found) = flow::find(&forward) {
-            let service = unsafe { SERVICES.get(service_key) };
+            // Most packets need no look at the service.
             if found.kind == FLOW_DIRECT
                 || !inside.opens()
-                || service.is_some_and(|service| flow::holds(&forward, found, inside, service))
+                || unsafe { SERVICES.get(service_key) }.is_some_and(|service| flow::holds(&forward, found, inside, service))
             {
                 flow::touch(found, inside);
                 return self.translated(found);
