@@ -13,6 +13,9 @@ pub const TENANT_LABEL: &str = "stackube.kubernetes.io/tenant";
 /// take over what an older one left.
 pub const TENANT_UID_ANNOTATION: &str = "stackube.kubernetes.io/tenant-uid";
 
+/// Namespace annotation with the ID of the tenant's Keystone project: admission policies tell by it whom a RoleBinding may name.
+pub const PROJECT_ANNOTATION: &str = "stackube.kubernetes.io/project-id";
+
 /// Namespace label with the RuntimeClass that every pod in a tenant's namespace gets; no other is admitted.
 ///
 /// Written by the controller from the Tenant, or from the cluster's default. A tenant's namespace without it has pods on the
@@ -58,6 +61,12 @@ pub const OPERATORS_GROUP: &str = "stackube:operators";
 /// whoever administers a domain may choose names.
 pub fn project_group(project: &str, role: &str) -> String {
     format!("keystone:project:{project}:{role}")
+}
+
+/// Kubernetes group of one user while it is in a Keystone project, as stackube-auth names it: what is bound to it ends with the
+/// user's last role in the project, which a binding to the user's name would not.
+pub fn project_user_group(project: &str, user: &str) -> String {
+    format!("keystone:project:{project}:user:{user}")
 }
 
 /// ConfigMap in [`SYSTEM_NAMESPACE`] with the parameters of the admission policies. The controller writes it from its own

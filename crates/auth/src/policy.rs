@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use stackube_api::names::{OPERATORS_GROUP, project_group};
+use stackube_api::names::{OPERATORS_GROUP, project_group, project_user_group};
 use stackube_openstack::id::{DomainId, ProjectId};
 use stackube_openstack::{TokenDetails, TokenScope};
 
@@ -117,6 +117,10 @@ fn user(token: &TokenDetails, tenants: Vec<String>, operator: bool) -> User {
                 .iter()
                 .map(|role| project_group(project.id.as_str(), role.id.as_str())),
         );
+        // An application credential has the roles that it was given, and no more.
+        if token.application_credential.is_none() {
+            groups.push(project_user_group(project.id.as_str(), token.user.id.as_str()));
+        }
         say("stackube.kubernetes.io/project-id", vec![project.id.to_string()]);
         say("stackube.kubernetes.io/project-name", vec![project.name.clone()]);
         say("stackube.kubernetes.io/project-domain-id", vec![domain.to_string()]);

@@ -67,6 +67,8 @@ pub struct Admission {
     pub priority_classes: Vec<String>,
     /// Keys of taints that tenants' pods may tolerate, beside those by which Kubernetes itself marks nodes.
     pub toleration_keys: Vec<String>,
+    /// Registries (`host` or `host:port`) that tenants' images may come from; empty for any with a full name.
+    pub image_registries: Vec<String>,
     /// Address of the cluster's DNS, which no tenant's Service may have; `None` is the tenth of each range of Services, as kubeadm
     /// has it.
     pub cluster_dns: Option<Ipv4Addr>,

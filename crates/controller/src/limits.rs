@@ -72,6 +72,7 @@ fn parameters(admission: &Admission, addresses: &AddressRules) -> BTreeMap<Strin
         ("reserved-cluster-ips", taken.join(" ")),
         ("priority-classes", admission.priority_classes.join(" ")),
         ("toleration-keys", admission.toleration_keys.join(" ")),
+        ("image-registries", admission.image_registries.join(" ")),
     ]
     .map(|(key, value)| (key.to_owned(), value))
     .into()

@@ -35,7 +35,14 @@ fn policy() -> Policy {
 fn a_user_is_made_of_identifiers() {
     let user = policy().judge(&token(&json!({})), &tenants()).unwrap();
     assert_eq!((user.username.as_str(), user.uid.as_str()), ("keystone:user:u1", "u1"));
-    assert_eq!(user.groups, ["keystone:project:p1:r1", "keystone:project:p1:r2"]);
+    assert_eq!(
+        user.groups,
+        [
+            "keystone:project:p1:r1",
+            "keystone:project:p1:r2",
+            "keystone:project:p1:user:u1"
+        ]
+    );
     let extra = |key: &str| user.extra[format!("stackube.kubernetes.io/{key}").as_str()].clone();
     assert_eq!(extra("tenant"), ["acme"]);
     assert_eq!(extra("project-id"), ["p1"]);
@@ -101,6 +108,8 @@ fn application_credentials_without_rules_come_in_and_are_named() {
     let change = json!({"application_credential": {"id": "a1", "name": "n", "restricted": true}});
     let user = policy().judge(&token(&change), &tenants()).unwrap();
     assert_eq!(user.extra["stackube.kubernetes.io/application-credential-id"], ["a1"]);
+    // What somebody bound to the user is not the credential's.
+    assert_eq!(user.groups, ["keystone:project:p1:r1", "keystone:project:p1:r2"]);
 }
 
 proptest::proptest! {
@@ -111,6 +120,6 @@ proptest::proptest! {
         let change = json!({"user": named("u1"), "project": named("p1"), "roles": [{"id": "r1", "name": name}]});
         let user = policy().judge(&token(&change), &tenants()).unwrap();
         proptest::prop_assert_eq!(user.username, "keystone:user:u1");
-        proptest::prop_assert_eq!(user.groups, ["keystone:project:p1:r1"]);
+        proptest::prop_assert_eq!(user.groups, ["keystone:project:p1:r1", "keystone:project:p1:user:u1"]);
     }
 }

@@ -15,7 +15,10 @@ async fn a_tenants_user_comes_in() {
     let status = webhook.review(&token(1)).await;
     assert_eq!(status["authenticated"], json!(true));
     assert_eq!(status["user"]["username"], json!("keystone:user:u1"));
-    assert_eq!(status["user"]["groups"], json!(["keystone:project:p1:r1"]));
+    assert_eq!(
+        status["user"]["groups"],
+        json!(["keystone:project:p1:r1", "keystone:project:p1:user:u1"])
+    );
     assert_eq!(
         status["user"]["extra"]["stackube.kubernetes.io/tenant"],
         json!(["acme"])

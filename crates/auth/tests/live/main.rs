@@ -157,7 +157,15 @@ async fn a_project_token_comes_in_until_it_is_revoked() {
     assert_eq!(status["user"]["username"], format!("keystone:user:{}", keystone.user));
     let group = |role: &(String, String)| json!(format!("keystone:project:{}:{}", keystone.project, role.0));
     let groups = status["user"]["groups"].as_array().unwrap();
-    assert!(groups.len() == keystone.roles.len() && keystone.roles.iter().all(|role| groups.contains(&group(role))));
+    assert!(
+        keystone.roles.iter().all(|role| groups.contains(&group(role))),
+        "{groups:?}"
+    );
+    let own = json!(format!("keystone:project:{}:user:{}", keystone.project, keystone.user));
+    assert!(
+        groups.len() == keystone.roles.len() + 1 && groups.contains(&own),
+        "{groups:?}"
+    );
     let url = keystone.config.auth_url.as_url().join("auth/tokens").unwrap();
     let revoke = keystone
         .http

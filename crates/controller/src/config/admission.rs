@@ -17,6 +17,23 @@ pub(super) fn words(text: &str) -> Result<Vec<String>, String> {
         .collect()
 }
 
+/// Hosts of registries, with a port where it is another than usual, separated by blanks or line ends.
+pub(super) fn registries(text: &str) -> Result<Vec<String>, String> {
+    text.split_whitespace()
+        .map(|word| {
+            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+            let (host, port) = word.split_once(':').unwrap_or((word, "443"));
+            if word.len() <= 259 && !host.is_empty() && host.chars().all(fine) && port.parse::<u16>().is_ok() {
+                Ok(word.to_owned())
+            } else {
+                Err(format!(
+                    "{word:?} is not a registry like registry.example.org or 10.0.0.5:5000"
+                ))
+            }
+        })
+        .collect()
+}
+
 /// The name of a RuntimeClass; it becomes the value of a label, so 63 characters are the limit.
 pub(super) fn runtime_class(text: &str) -> Result<String, String> {
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);

@@ -1,7 +1,7 @@
 //! The keys of the ConfigMap.
 
 /// Keys of the ConfigMap that this version of Stackube knows, also those that only other components read.
-pub(super) const KNOWN: [&str; 41] = [
+pub(super) const KNOWN: [&str; 42] = [
     "auth-url",
     "ca-file",
     "cluster-dns",
@@ -11,6 +11,7 @@ pub(super) const KNOWN: [&str; 41] = [
     "dns-upstreams",
     "drift-interval",
     "ext-net-id",
+    "image-registries",
     "infrastructure",
     "integration-bridge",
     "interface",

@@ -266,6 +266,9 @@ impl<'a> Keys<'a> {
             reserved_names: words("reserved-names", admission::RESERVED_NAMES),
             priority_classes: words("priority-classes", ""),
             toleration_keys: words("toleration-keys", ""),
+            image_registries: self
+                .parsed("image-registries", admission::registries)
+                .unwrap_or_default(),
             cluster_dns: self.parsed("cluster-dns", |text| {
                 let address = text.parse::<Ipv4Addr>();
                 address.map_err(|_| format!("{text:?} is not an IPv4 address like 10.96.0.10"))

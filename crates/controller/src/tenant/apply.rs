@@ -108,7 +108,7 @@ impl Work<'_> {
 
     /// Namespace, limits, rights, Neutron quota, and the Network, which takes longest: so its order goes out first.
     async fn cluster(&self, project: &ProjectId, roles: &BTreeMap<String, RoleId>) -> Result<Option<Network>, Stopped> {
-        at(NAMESPACE_READY, self.namespace().await)?;
+        at(NAMESPACE_READY, self.namespace(project).await)?;
         let network = async {
             match &self.plan.network {
                 None => Ok(self.observed.network.clone()),

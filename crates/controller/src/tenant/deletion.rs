@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
@@ -14,6 +15,7 @@ use stackube_openstack::Session;
 use stackube_openstack::id::ProjectId;
 
 use super::dereference::keystone;
+use super::plan::OWN_ROLES;
 use super::status::Record;
 use super::validate::{Ownership, ownership};
 use crate::context::Context;
@@ -37,7 +39,7 @@ pub(super) async fn reconcile(tenant: &Tenant, context: &Arc<Context>) -> Result
         return Ok(Action::await_change());
     }
     let record = Record::new(context.kube.clone(), tenant);
-    match remove(tenant, context).await {
+    match remove(tenant, context, &record).await {
         Ok(()) => {
             finalizer::remove(&Api::<Tenant>::all(context.kube.clone()), tenant).await?;
             context.claims.release(&tenant.uid().unwrap_or_default());
@@ -56,8 +58,12 @@ pub(super) async fn reconcile(tenant: &Tenant, context: &Arc<Context>) -> Result
     }
 }
 
-async fn remove(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
+async fn remove(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result<(), Stop> {
+    // A namespace goes when its pods have ended, and they may take their time: nobody is let in until then. Neither waits for the
+    // other, as Keystone may be away.
+    let access = access(tenant, context, record).await;
     namespace(tenant, context).await?;
+    access?;
     let session = context.cloud.service();
     let found = keystone(tenant, context, &session).await?;
     for step in plan::plan(tenant, &found, &context.identity) {
@@ -69,6 +75,25 @@ async fn remove(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
             .delete(&password_secret(&tenant.name_any()), &DeleteParams::default())
             .await,
     )
+}
+
+/// Ends what the tenant's users may do, in Kubernetes and in OpenStack, once.
+async fn access(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result<(), Stop> {
+    if record.is_revoked() {
+        return Ok(());
+    }
+    if own_namespace(tenant, context).await?.is_some() {
+        let bindings: Api<RoleBinding> = Api::namespaced(context.kube.clone(), &tenant.name_any());
+        for name in OWN_ROLES {
+            gone(bindings.delete(name, &DeleteParams::default()).await)?;
+        }
+    }
+    let session = context.cloud.service();
+    let found = keystone(tenant, context, &session).await?;
+    for step in plan::access(tenant, &found, &context.identity) {
+        carry_out(&step, context, &session).await?;
+    }
+    Ok(record.revoked().await?)
 }
 
 async fn carry_out(step: &Removal, context: &Context, session: &Session) -> Result<(), Stop> {
@@ -94,12 +119,9 @@ fn forget(context: &Context, project: &ProjectId) {
 async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
     let name = tenant.name_any();
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
-    let Some(namespace) = namespaces.get_opt(&name).await? else {
+    let Some(namespace) = own_namespace(tenant, context).await? else {
         return Ok(());
     };
-    if ownership(&namespace, tenant) != Ownership::Ours {
-        return Ok(());
-    }
     if namespace.metadata.deletion_timestamp.is_none() {
         let same = Preconditions {
             uid: namespace.uid(),
@@ -118,6 +140,12 @@ async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
         waiting_for(&namespace, network.as_ref()),
         LOOK,
     ))
+}
+
+async fn own_namespace(tenant: &Tenant, context: &Context) -> Result<Option<Namespace>, kube::Error> {
+    let namespaces: Api<Namespace> = Api::all(context.kube.clone());
+    let namespace = namespaces.get_opt(&tenant.name_any()).await?;
+    Ok(namespace.filter(|namespace| ownership(namespace, tenant) == Ownership::Ours))
 }
 
 /// What keeps a namespace from going away, in the API server's words and the Network's.

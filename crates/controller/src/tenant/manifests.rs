@@ -9,9 +9,11 @@ use kube::ResourceExt;
 use kube::api::ObjectMeta;
 use serde_json::{Map, Value, json};
 use stackube_api::names::{
-    CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, RUNTIME_LABEL, TENANT_LABEL, TENANT_UID_ANNOTATION,
+    CONTROLLER_FINALIZER, MANAGED_BY, MANAGED_BY_LABEL, PROJECT_ANNOTATION, RUNTIME_LABEL, TENANT_LABEL,
+    TENANT_UID_ANNOTATION,
 };
 use stackube_api::{Network, NetworkSpec, PodSecurity, Tenant};
+use stackube_openstack::id::ProjectId;
 
 use super::validate::Valid;
 use crate::config::Defaults;
@@ -42,13 +44,20 @@ fn namespace_labels(tenant: &Tenant, runtime_class: Option<&str>) -> BTreeMap<St
     labels
 }
 
-/// The namespace with everything that decides about it in the call that creates it.
+/// Whose it is. The project is not known before it is made.
+fn namespace_annotations(tenant: &Tenant, project: Option<&ProjectId>) -> BTreeMap<String, String> {
+    let project = project.map(|project| (PROJECT_ANNOTATION.to_owned(), project.to_string()));
+    let uid = (TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default());
+    project.into_iter().chain([uid]).collect()
+}
+
+/// The namespace with everything that decides about it in the call that creates it, but for the project, which may be as new.
 pub(super) fn namespace(tenant: &Tenant, runtime_class: Option<&str>) -> Namespace {
     Namespace {
         metadata: ObjectMeta {
             name: Some(tenant.name_any()),
             labels: Some(namespace_labels(tenant, runtime_class)),
-            annotations: Some([(TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default())].into()),
+            annotations: Some(namespace_annotations(tenant, None)),
             ..ObjectMeta::default()
         },
         ..Namespace::default()
@@ -56,7 +65,12 @@ pub(super) fn namespace(tenant: &Tenant, runtime_class: Option<&str>) -> Namespa
 }
 
 /// A merge patch that gives a namespace the labels and annotations that it lacks, on the version that was read.
-pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace, runtime_class: Option<&str>) -> Option<Value> {
+pub(super) fn namespace_change(
+    tenant: &Tenant,
+    namespace: &Namespace,
+    runtime_class: Option<&str>,
+    project: Option<&ProjectId>,
+) -> Option<Value> {
     let missing = |wanted: BTreeMap<String, String>, present: &BTreeMap<String, String>| -> Map<String, Value> {
         wanted
             .into_iter()
@@ -65,8 +79,7 @@ pub(super) fn namespace_change(tenant: &Tenant, namespace: &Namespace, runtime_c
             .collect()
     };
     let labels = missing(namespace_labels(tenant, runtime_class), namespace.labels());
-    let uid = [(TENANT_UID_ANNOTATION.to_owned(), tenant.uid().unwrap_or_default())].into();
-    let annotations = missing(uid, namespace.annotations());
+    let annotations = missing(namespace_annotations(tenant, project), namespace.annotations());
     (!labels.is_empty() || !annotations.is_empty()).then(|| {
         json!({"metadata": {
             "labels": labels,

@@ -264,6 +264,7 @@ fn quota(tenant: &Tenant, valid: &Valid, observed: &Observed, defaults: &Default
 
 fn namespace(tenant: &Tenant, valid: &Valid, observed: &Observed) -> NamespaceStep {
     let runtime_class = valid.runtime_class.as_deref();
+    let project = observed.project.as_ref().map(|project| &project.id);
     let Some(namespace) = &observed.namespace else {
         return NamespaceStep::Create(Box::new(manifests::namespace(tenant, runtime_class)));
     };
@@ -273,7 +274,7 @@ fn namespace(tenant: &Tenant, valid: &Valid, observed: &Observed) -> NamespaceSt
     let handed_over = tenant.status.as_ref().is_none_or(|status| status.namespace.is_none());
     match (
         ownership(namespace, tenant),
-        manifests::namespace_change(tenant, namespace, runtime_class),
+        manifests::namespace_change(tenant, namespace, runtime_class, project),
     ) {
         (Ownership::Ours, None) => NamespaceStep::Keep,
         (Ownership::Ours, Some(change)) => NamespaceStep::Change(change),

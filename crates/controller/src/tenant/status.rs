@@ -24,6 +24,9 @@ const STEPS: [&str; 6] = [
     NETWORK_READY,
 ];
 
+/// Reason of [`ROLES_READY`] while a Tenant is being removed.
+const REVOKED: &str = "Revoked";
+
 /// The status, written as soon as something is known that must not be forgotten.
 pub(super) struct Record<'a> {
     api: Api<Tenant>,
@@ -136,6 +139,21 @@ impl<'a> Record<'a> {
             TenantState::Failed,
         )
         .await
+    }
+
+    /// The Tenant is being removed, and its users have no access any more.
+    pub(super) async fn revoked(&self) -> Result<(), kube::Error> {
+        let message = "the Tenant is being removed: its users have no access any more";
+        self.save(|status| set(status, self.tenant, &[Wanted::unmet(ROLES_READY, REVOKED, message)]))
+            .await
+    }
+
+    /// Whether [`Record::revoked`] was said before.
+    pub(super) fn is_revoked(&self) -> bool {
+        let conditions = self.tenant.status.iter().flat_map(|status| &status.conditions);
+        conditions
+            .filter(|condition| condition.type_ == ROLES_READY)
+            .any(|condition| condition.reason == REVOKED)
     }
 
     /// The Tenant is being removed, and something is waited for; whether that is news.

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use rstest::rstest;
 use serde_json::{Value, json};
 use stackube_api::address::{AddressRules, ReservedRange, Subnet};
-use stackube_api::names::{ADOPT_ANNOTATION, FORBIDDEN_ROLES, TENANT_LABEL, TENANT_UID_ANNOTATION};
+use stackube_api::names::{ADOPT_ANNOTATION, FORBIDDEN_ROLES, PROJECT_ANNOTATION, TENANT_LABEL, TENANT_UID_ANNOTATION};
 use stackube_api::{Tenant, TenantStatus};
 use stackube_openstack::id::{DomainId, ProjectId, RoleId, UserId};
 use stackube_openstack::identity::{Actor, AssignmentScope, Project, RoleAssignment, User};

@@ -57,7 +57,12 @@ async fn what_a_tenant_writes_cannot_reach_a_node_or_somebody_else() {
         assert_answers(&devbox.kube, &who, tables::pods(&name)).await;
         assert_answers(&devbox.kube, &administrator, tables::pods(&name)).await;
         assert_answers(&devbox.kube, &who, tables::workloads(&name)).await;
-        assert_answers(&devbox.kube, &who, tables::objects(&name)).await;
+        assert_answers(
+            &devbox.kube,
+            &who,
+            tables::objects(&name, tenant::project_of(&tenant).as_str()),
+        )
+        .await;
     })
     .await;
 }

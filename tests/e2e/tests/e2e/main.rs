@@ -25,6 +25,7 @@ mod ownport;
 mod pods;
 mod probes;
 mod processes;
+mod removal;
 mod rights;
 mod runtimes;
 mod services;

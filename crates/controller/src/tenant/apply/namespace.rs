@@ -7,6 +7,8 @@ use kube::Api;
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use serde_json::Value;
+use stackube_api::names::PROJECT_ANNOTATION;
+use stackube_openstack::id::ProjectId;
 
 use super::Work;
 use crate::stop::Stop;
@@ -18,13 +20,17 @@ const LOOK: Duration = Duration::from_secs(3);
 
 impl Work<'_> {
     /// The namespace exists and is the tenant's; the status says so.
-    pub(super) async fn namespace(&self) -> Result<(), Stop> {
+    pub(super) async fn namespace(&self, project: &ProjectId) -> Result<(), Stop> {
         let name = self.tenant.name_any();
         let namespaces: Api<Namespace> = Api::all(self.context.kube.clone());
         match &self.plan.namespace {
             NamespaceStep::Keep => {}
             NamespaceStep::Create(wanted) => {
-                namespaces.create(&PostParams::default(), wanted).await?;
+                let mut wanted = Namespace::clone(wanted);
+                wanted
+                    .annotations_mut()
+                    .insert(PROJECT_ANNOTATION.to_owned(), project.to_string());
+                namespaces.create(&PostParams::default(), &wanted).await?;
                 let note = format!("made namespace {name}");
                 self.context
                     .events

@@ -3,7 +3,7 @@
 use kube::ResourceExt;
 use stackube_api::Tenant;
 use stackube_openstack::id::{ProjectId, UserId};
-use stackube_openstack::identity::{Actor, RoleAssignment, User};
+use stackube_openstack::identity::{Actor, Project, RoleAssignment, User};
 
 use crate::context::Identity;
 use crate::tenant::dereference::Identity as Found;
@@ -25,18 +25,28 @@ pub(in crate::tenant) enum Removal {
     Leave(ProjectId),
 }
 
+/// What ends the tenant's access, before anything else is waited for: roles of its users, and its own user. What the service
+/// needs in order to clean up stays.
+pub(in crate::tenant) fn access(tenant: &Tenant, found: &Found, identity: &Identity) -> Vec<Removal> {
+    let service = Actor::User(identity.user.clone());
+    let ends = |held: &&RoleAssignment| direct(held) && held.actor != service;
+    let mut steps = Vec::new();
+    if let Some(project) = ours(tenant, found, identity) {
+        let given = found.assignments.iter().filter(ends);
+        steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
+    } else if let Some(project) = adopted(tenant, found) {
+        let given = found.assignments.iter().filter(ends);
+        let given = given.filter(|held| is_ours(held, tenant, found, identity));
+        steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
+    }
+    steps.extend(our_user(tenant, found, identity).map(|user| Removal::User(user.id.clone())));
+    steps
+}
+
+/// Everything, when the namespace is gone.
 pub(in crate::tenant) fn plan(tenant: &Tenant, found: &Found, identity: &Identity) -> Vec<Removal> {
     let mut steps = Vec::new();
-    let ours = found.project.as_ref().filter(|project| {
-        let uid = tenant.uid().unwrap_or_default();
-        tenant.spec.tenant_id.is_none()
-            && project.id != identity.project
-            && (is_known(tenant, &project.id) || marks::is_project_of(project, &identity.cluster, &uid))
-    });
-    let adopted = found
-        .project
-        .as_ref()
-        .filter(|project| tenant.spec.tenant_id.is_some() && is_known(tenant, &project.id));
+    let adopted = adopted(tenant, found);
     if let Some(project) = adopted {
         let given = found
             .assignments
@@ -45,12 +55,28 @@ pub(in crate::tenant) fn plan(tenant: &Tenant, found: &Found, identity: &Identit
         steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
     }
     steps.extend(our_user(tenant, found, identity).map(|user| Removal::User(user.id.clone())));
-    if let Some(project) = ours {
+    if let Some(project) = ours(tenant, found, identity) {
         steps.push(Removal::Leftovers(project.id.clone()));
         steps.push(Removal::Project(project.id.clone()));
     }
     steps.extend(adopted.map(|project| Removal::Leave(project.id.clone())));
     steps
+}
+
+/// The project that was made for the Tenant.
+fn ours<'a>(tenant: &Tenant, found: &'a Found, identity: &Identity) -> Option<&'a Project> {
+    found.project.as_ref().filter(|project| {
+        let uid = tenant.uid().unwrap_or_default();
+        tenant.spec.tenant_id.is_none()
+            && project.id != identity.project
+            && (is_known(tenant, &project.id) || marks::is_project_of(project, &identity.cluster, &uid))
+    })
+}
+
+/// The project that the Tenant took over.
+fn adopted<'a>(tenant: &Tenant, found: &'a Found) -> Option<&'a Project> {
+    let project = found.project.as_ref();
+    project.filter(|project| tenant.spec.tenant_id.is_some() && is_known(tenant, &project.id))
 }
 
 /// The status is written only by us, so an ID in it is proof.

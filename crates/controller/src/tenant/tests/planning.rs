@@ -22,9 +22,13 @@ fn complete(tenant: &Tenant) -> Observed {
         },
         &nothing(),
     );
-    let NamespaceStep::Create(namespace) = first.namespace else {
+    let NamespaceStep::Create(mut namespace) = first.namespace else {
         panic!("{:?}", first.namespace)
     };
+    // What is done when the project is known.
+    namespace
+        .annotations_mut()
+        .insert(PROJECT_ANNOTATION.to_owned(), "p1".to_owned());
     let wanted = password::wanted(tenant, None, &password::Kept::default()).unwrap();
     let kept = password::Kept {
         password: Some(wanted.password),
@@ -87,6 +91,20 @@ fn the_namespace_is_born_with_all_that_decides_about_it() {
         panic!()
     };
     assert_eq!(strict.labels()["pod-security.kubernetes.io/enforce"], "restricted");
+}
+
+#[test]
+fn a_namespace_says_its_project() {
+    let tenant = with_status(tenant(json!({})), "p1", "u1");
+    let mut observed = complete(&tenant);
+    let namespace = observed.namespace.as_mut().unwrap();
+    namespace
+        .annotations_mut()
+        .insert(PROJECT_ANNOTATION.to_owned(), "p7".to_owned());
+    let NamespaceStep::Change(change) = planned(&tenant, &observed).namespace else {
+        panic!()
+    };
+    assert_eq!(change["metadata"]["annotations"], json!({PROJECT_ANNOTATION: "p1"}));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 use super::*;
-use crate::tenant::deletion::plan::{Removal, plan as removal};
+use crate::tenant::deletion::plan::{Removal, access, plan as removal};
 use crate::tenant::dereference::Identity as Found;
 
 fn found(project: Option<Project>, user: Option<User>, assignments: Vec<RoleAssignment>) -> Found {
@@ -96,4 +96,47 @@ fn an_adopted_project_stays_without_our_roles() {
     let user = Removal::User(UserId::new("u1").unwrap());
     let revoke = |held| Removal::Revoke(id("p1"), held);
     assert_eq!(steps, [revoke(member), revoke(service), user, Removal::Leave(id("p1"))]);
+}
+
+#[test]
+fn access_ends_before_anything_is_waited_for() {
+    let tenant = with_status(tenant(json!({})), "p1", "u1");
+    let assignments = vec![
+        held(by_user("u1"), "stackube-admin"),
+        held(by_user("u5"), "stackube-view"),
+        held(by_user("u5"), "member"),
+        held(by_user("service-user"), "member"),
+    ];
+    let found = found(Some(our_project()), Some(our_user()), assignments.clone());
+    let revoke = |index: usize| Removal::Revoke(id("p1"), assignments[index].clone());
+    let user = Removal::User(UserId::new("u1").unwrap());
+    assert_eq!(
+        access(&tenant, &found, &identity()),
+        [revoke(0), revoke(1), revoke(2), user]
+    );
+}
+
+#[test]
+fn access_to_an_adopted_project_that_is_not_ours_stays() {
+    let tenant = with_status(tenant(json!({"tenantID": "p1"})), "p1", "u1");
+    let member = held(by_user("u5"), "stackube-view");
+    let assignments = vec![
+        member.clone(),
+        held(by_user("service-user"), "member"),
+        held(by_user("u6"), "member"),
+    ];
+    let found = found(Some(project("p1", &[])), Some(our_user()), assignments);
+    let user = Removal::User(UserId::new("u1").unwrap());
+    assert_eq!(
+        access(&tenant, &found, &identity()),
+        [Removal::Revoke(id("p1"), member), user]
+    );
+}
+
+#[test]
+fn access_of_others_stays() {
+    let refused = tenant(json!({}));
+    let theirs = vec![held(by_user("u7"), "stackube-admin")];
+    let found = found(Some(project("p7", &[])), Some(user("u7", "somebody")), theirs);
+    assert_eq!(access(&refused, &found, &identity()), []);
 }

@@ -111,6 +111,13 @@ async fn tokens(client: &Client, who: &Identity, path: &str) {
         who.try_create(client, path, &token(10 * 365 * 86_400)).await,
         "at most a day",
     );
+    let mut like_kubelets = token(3607);
+    like_kubelets["spec"]["boundObjectRef"] = json!({"apiVersion": "v1", "kind": "Pod", "name": "web"});
+    refused(
+        "a token that the API server would make last a year",
+        who.try_create(client, path, &like_kubelets).await,
+        "may not be valid for 3607 s",
+    );
 }
 
 async fn rights(client: &Client, who: &Identity, namespace: &str) {

@@ -102,8 +102,11 @@ fn workload(version: &str, kind: &str, mut spec: Value) -> Value {
 }
 
 /// The rows of `objects.yaml`.
-pub(super) fn objects(namespace: &str) -> Vec<Attempt> {
-    rows(&include_str!("objects.yaml").replace("NAMESPACE", namespace))
+pub(super) fn objects(namespace: &str, project: &str) -> Vec<Attempt> {
+    let text_of_rows = include_str!("objects.yaml")
+        .replace("NAMESPACE", namespace)
+        .replace("PROJECT", project);
+    rows(&text_of_rows)
         .into_iter()
         .map(|mut row| Attempt {
             what: text(&row, "what").unwrap(),
