@@ -1,6 +1,9 @@
 //! The running devbox: its API server, its OpenStack, its host.
 
-use std::{path::PathBuf, process::Stdio};
+use std::{
+    path::{Path, PathBuf},
+    process::Stdio,
+};
 
 use anyhow::{Context, Result, bail, ensure};
 use kube::client::Body;
@@ -163,6 +166,16 @@ impl Devbox {
     pub async fn host(&self, script: &str) -> Result<String> {
         let ssh = self.state.join("ssh/config");
         run(Command::new("ssh").arg("-F").arg(ssh).args(["devbox-1", script]), "").await
+    }
+
+    /// Copies a file of this machine to the test host, with its permissions.
+    ///
+    /// # Errors
+    /// What `scp` printed on standard error.
+    pub async fn put(&self, file: &Path, path: &str) -> Result<()> {
+        let mut copy = Command::new("scp");
+        copy.args(["-q", "-p", "-F"]).arg(self.state.join("ssh/config"));
+        run(copy.arg(file).arg(format!("devbox-1:{path}")), "").await.map(drop)
     }
 }
 

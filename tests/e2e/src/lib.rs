@@ -19,6 +19,7 @@ pub mod guide;
 pub mod identity;
 pub mod keystone;
 pub mod pods;
+pub mod sandbox;
 pub mod services;
 pub mod tenant;
 pub mod wait;

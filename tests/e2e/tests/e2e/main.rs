@@ -13,6 +13,7 @@ mod adoption;
 mod adversary;
 mod api;
 mod attacks;
+mod cni;
 mod dns;
 mod exhaustion;
 mod extensions;

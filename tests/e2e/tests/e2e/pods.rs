@@ -163,43 +163,6 @@ async fn the_interface_is_as_neutron_says() {
 }
 
 #[tokio::test]
-async fn a_pod_waits_with_a_clear_event_when_its_quota_is_used_up() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    // One port is the router's.
-    with_tenant(&devbox, "ports", "quota: {network: {ports: 2}}", async |tenant| {
-        let name = tenant.name_any();
-        pods::run(&devbox, &name, "first", "x").await;
-        pods::create(&devbox, &name, "second", "x").await.unwrap();
-        wait::until("an Event about the quota", Duration::from_secs(60), || async {
-            let events = devbox
-                .kubectl(
-                    &[
-                        "-n",
-                        &name,
-                        "get",
-                        "events",
-                        "-o",
-                        "custom-columns=R:.reason,M:.message",
-                    ],
-                    "",
-                )
-                .await?;
-            ensure!(events.to_lowercase().contains("quota"), "{events}");
-            Ok::<_, anyhow::Error>(())
-        })
-        .await;
-        let patch = r#"{"spec":{"quota":{"network":{"ports":10}}}}"#;
-        devbox
-            .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
-            .await
-            .unwrap();
-        pods::ready(&devbox, &name, "second").await;
-    })
-    .await;
-}
-
-#[tokio::test]
 async fn a_tenant_with_running_pods_is_deleted_completely() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
@@ -222,7 +185,10 @@ async fn a_tenant_with_running_pods_is_deleted_completely() {
 }
 
 /// Pod ports of the tenant that are claimed by a pod.
-async fn bound_ports(devbox: &Devbox, tenant: &stackube_api::Tenant) -> Vec<stackube_openstack::network::Port> {
+pub(crate) async fn bound_ports(
+    devbox: &Devbox,
+    tenant: &stackube_api::Tenant,
+) -> Vec<stackube_openstack::network::Port> {
     let filter = PortFilter {
         device_owner: Some("compute:stackube".into()),
         ..Default::default()
