@@ -1,4 +1,6 @@
-//! What the accounts on a node may write. The requests carry the claim that the API server puts into the token of a pod.
+//! What the accounts on a node may read and write. The requests that write carry the claim that the API server puts into the token of a pod.
+
+mod accounts;
 
 use kube::ResourceExt;
 use serde_json::Value;
@@ -57,6 +59,8 @@ async fn a_node_changes_only_what_is_its_own() {
             let error = answer.expect_err("kubelet's account changed it");
             assert!(format!("{error:#}").contains("forbidden"), "{error:#}");
         }
+        accounts::daemons(&devbox, &name).await;
+        accounts::kubelets(&devbox, &name).await;
     })
     .await;
 }
