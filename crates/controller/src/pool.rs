@@ -17,7 +17,7 @@ use stackube_openstack::{Error, Session};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use crate::port::{AddressBook, Holder, NetworkKey, Place};
+use crate::port::{AddressBook, Holder, NetworkKey, Place, Target};
 
 mod claim;
 mod fill;
@@ -200,11 +200,23 @@ impl Pool {
         book: &AddressBook,
         session: &Session,
         wanted: &Place,
+        target: &Target,
     ) -> Result<bool, Error> {
-        self.pause(Scarce::Node(wanted.node.clone()));
+        self.give_up(book, session, self.make_way(wanted, target)).await
+    }
+
+    /// Takes out ports of the network itself, and of others on the node that hold an address of its range. What has nothing to do
+    /// with it stays: a tenant whose range is full takes nobody's pool away.
+    fn make_way(&self, wanted: &Place, target: &Target) -> Vec<Spare> {
+        let range = target.range.range();
+        let spares = self.take_where(GIVE_WAY, |place, spare| {
+            place.network == wanted.network || (place.node == wanted.node && range.contains(&spare.ip))
+        });
         self.pause(Scarce::Network(wanted.network.clone()));
-        let in_the_way = |place: &Place, _: &Spare| place.node == wanted.node || place.network == wanted.network;
-        self.give_up(book, session, self.take_where(GIVE_WAY, in_the_way)).await
+        if spares.iter().any(|spare| spare.network != target.network) {
+            self.pause(Scarce::Node(wanted.node.clone()));
+        }
+        spares
     }
 
     async fn give_up(&self, book: &AddressBook, session: &Session, spares: Vec<Spare>) -> Result<bool, Error> {

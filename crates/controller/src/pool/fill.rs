@@ -74,7 +74,7 @@ fn reserve(shared: &Shared, place: &Place, target: &Target, count: usize) -> Vec
             Ok(ip) => Some((temporary, ip)),
             Err(full) => {
                 debug!(node = place.node, network = %place.network, "no address for the pool: {full}");
-                shared.pool.pause(Scarce::Node(place.node.clone()));
+                shared.pool.pause(Scarce::Network(place.network.clone()));
                 None
             }
         }

@@ -75,3 +75,31 @@ fn a_pause_holds_for_what_it_is_about() {
     pool.pause(Scarce::Node("n1".into()));
     assert!(pool.is_paused(&fake::place(), &other));
 }
+
+#[test]
+fn a_full_range_takes_only_what_stands_in_its_way() {
+    let (here, target) = (fake::place(), fake::target("10.0.0.0/24"));
+    let neighbour = Place {
+        network: NetworkKey {
+            namespace: "other".into(),
+            name: "other".into(),
+        },
+        ..here.clone()
+    };
+    let project = "other".parse().unwrap();
+    let elsewhere = |n| Spare {
+        ip: Ipv4Addr::new(10, 1, 0, 2),
+        ..spare(n, "other")
+    };
+    let pool = Pool::new(2);
+    pool.put(&here, spare(1, target.network.as_str()));
+    pool.put(&neighbour, elsewhere(2));
+    let ids = |spares: Vec<Spare>| spares.iter().map(|spare| spare.id.to_string()).collect::<Vec<_>>();
+    assert_eq!(ids(pool.make_way(&here, &target)), ["p-1"]);
+    assert!(pool.is_paused(&here, &project) && !pool.is_paused(&neighbour, &project));
+    // One that holds an address of the range makes way, and then no other takes its place.
+    pool.put(&neighbour, spare(3, "other"));
+    assert_eq!(ids(pool.make_way(&here, &target)), ["p-3"]);
+    assert!(pool.is_paused(&neighbour, &project));
+    assert_eq!(pool.counts().get(&neighbour), Some(&1));
+}

@@ -163,7 +163,12 @@ impl Attempt<'_> {
         let ip = match self.reserve() {
             Ok(ip) => ip,
             // Ports made ahead of need give way to a pod that needs a place now.
-            Err(full) if self.pool.yield_addresses(self.book, self.session, &self.place).await? => {
+            Err(full)
+                if self
+                    .pool
+                    .yield_addresses(self.book, self.session, &self.place, self.target)
+                    .await? =>
+            {
                 debug!("{full}; the pool has given way");
                 return Ok(None);
             }
