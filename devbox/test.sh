@@ -126,7 +126,51 @@ openstack_answers() {
   "$state/bin/openstack" network show public --format value --column status | grep --line-regexp ACTIVE
 }
 
+# prerequisites_of PROGRAMS [COMMAND...]: what `devbox prerequisites` says on another system, with the programs of a directory only and its
+# cache in memory. The devbox's own are not used: the command ends at the first unmet one, before it would install anything.
+prerequisites_of() {
+  local programs=$1
+  shift
+  # shellcheck disable=SC2016 # expanded by the inner shell
+  unshare --mount "$@" bash -c '
+    if ((EUID == 0)); then mount --bind "$1/os-release" /etc/os-release && mkdir "$1/memory" && mount -t tmpfs tmpfs "$1/memory" || exit 99; fi
+    PATH=$2 STACKUBE_CACHE=$1/memory exec "$3" prerequisites' - "$work" "$programs" "$devbox" 2>&1 && echo "all is met"
+}
+
+# says TEXT LINE...: every line is somewhere in the text.
+says() {
+  local text=$1 line
+  shift
+  for line; do
+    [[ $text == *"$line"* ]] || { printf 'not said: %s\nbut: %s\n' "$line" "$text" && return 1; }
+  done
+}
+
+prerequisites_name_what_mends_them() {
+  local said bin=$work/programs
+  printf 'ID=ubuntu\nVERSION_ID="22.04"\n' >"$work/os-release"
+  mkdir "$bin"
+  ln -s /usr/bin/* "$bin/"
+  rm -f "$bin"/{git,make,rustc,cargo,go,gofmt}
+  said=$(prerequisites_of "$bin")
+  says "$said" "this machine runs ubuntu 22, the devbox needs Debian 12 or 13" "mend it with: a Debian 13 machine or container" \
+    "git is not installed" "mend it with: apt-get install -y git" "make is not installed" "mend it with: apt-get install -y make" \
+    "Rust is missing, 1.95 or newer is needed" "mend it with: rustup toolchain install stable && rustup default stable" \
+    "Go is missing, 1.26 or newer is needed" "https://go.dev/dl/" "is on tmpfs" "mend it with: mount a disk with ext4 or xfs there" || return
+  rmdir "$work/memory" || return
+  printf '#!/bin/sh\necho rustc 1.94.1\n' >"$bin/rustc"
+  printf '#!/bin/sh\necho go1.25.9\n' >"$bin/go"
+  chmod +x "$bin/rustc" "$bin/go"
+  said=$(prerequisites_of "$bin")
+  says "$said" "Rust 1.94.1, 1.95 or newer is needed" "Go go1.25.9, 1.26 or newer is needed" || return
+  rmdir "$work/memory" || return
+  # Somebody who is not root.
+  said=$(prerequisites_of "$PATH" --user)
+  says "$said" "which takes root" "mend it with: sudo make devbox" && [[ $said != *"all is met"* ]]
+}
+
 test_running() {
+  check "prerequisites name what mends them" prerequisites_name_what_mends_them
   check "up again changes nothing" up_again_changes_nothing
   check "the API server answers" api_server_answers
   check "the host is closed" host_is_closed
