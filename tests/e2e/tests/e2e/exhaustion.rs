@@ -19,13 +19,19 @@ use stackube_openstack::{
 
 use crate::shared;
 
-async fn network_of(devbox: &Devbox, name: &str) -> stackube_api::NetworkStatus {
+pub(crate) async fn network_of(devbox: &Devbox, name: &str) -> stackube_api::NetworkStatus {
     let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), name);
     networks.get(name).await.unwrap().status.unwrap()
 }
 
-/// Takes every free address of the tenant's network by ports that are made past Stackube, many addresses each.
-async fn take_all(session: &Session, project: &ProjectId, network: &stackube_api::NetworkStatus) {
+/// Takes every free address of a tenant's network, of which `addresses` are all, by ports that are made past Stackube, many
+/// addresses each.
+pub(crate) async fn take_all(
+    session: &Session,
+    project: &ProjectId,
+    network: &stackube_api::NetworkStatus,
+    addresses: impl Iterator<Item = IpAddr>,
+) {
     let network_id = NetworkId::new(network.network_id.as_deref().unwrap()).unwrap();
     let subnet_id = SubnetId::new(network.subnet_id.as_deref().unwrap()).unwrap();
     let in_it = PortFilter {
@@ -39,10 +45,7 @@ async fn take_all(session: &Session, project: &ProjectId, network: &stackube_api
         .iter()
         .flat_map(|port| port.fixed_ips.iter().map(|fixed| fixed.ip_address))
         .collect();
-    let free: Vec<_> = (1..=254)
-        .map(|host| IpAddr::from([10, 232, 0, host]))
-        .filter(|address| !taken.contains(address))
-        .collect();
+    let free: Vec<_> = addresses.filter(|address| !taken.contains(address)).collect();
     for some in free.chunks(64) {
         let own = CreatePort {
             project_id: project.clone(),
@@ -75,7 +78,8 @@ async fn a_pod_without_a_free_address_says_so() {
     with_tenant(&devbox, "full", spec, async |tenant| {
         let name = tenant.name_any();
         let network = network_of(&devbox, &name).await;
-        take_all(&devbox.cloud.service(), &tenant::project_of(&tenant), &network).await;
+        let all = (1..=254).map(|host| IpAddr::from([10, 232, 0, host]));
+        take_all(&devbox.cloud.service(), &tenant::project_of(&tenant), &network, all).await;
         pods::create(&devbox, &name, "late", "x").await.unwrap();
         wait::until("an Event about the addresses", Duration::from_secs(240), || async {
             let shown = "custom-columns=R:.reason,M:.message";

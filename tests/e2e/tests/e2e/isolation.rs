@@ -77,16 +77,3 @@ async fn a_tenant_and_the_system_network_do_not_meet() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn the_host_and_its_pods_do_not_meet() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "host", "", async |tenant| {
-        let name = tenant.name_any();
-        let address = pods::run(&devbox, &name, "web", "of-a").await;
-        let probe = format!("timeout 3 bash -c 'exec 3<>/dev/tcp/{address}/80' && echo open; ping -c 1 -W 2 {address} >/dev/null && echo ping; echo done");
-        assert_eq!(devbox.host(&probe).await.unwrap().trim(), "done", "the host reaches a tenant's pod");
-    })
-    .await;
-}

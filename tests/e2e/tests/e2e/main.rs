@@ -9,6 +9,7 @@
     reason = "a test ends by a panic that says what was expected"
 )]
 
+mod addresses;
 mod adoption;
 mod adversary;
 mod api;
@@ -20,6 +21,7 @@ mod extensions;
 mod fairness;
 mod isolation;
 mod login;
+mod neighbours;
 mod nodes;
 mod outages;
 mod ownport;

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt, api::DeleteParams};
 use stackube_api::Port;
 use stackube_e2e::{
     devbox::Devbox,
-    pods,
+    pods, sandbox,
     tenant::{self, with_tenant},
     wait,
 };
@@ -85,28 +85,6 @@ async fn a_finished_pod_gives_its_port_back() {
         })
         .await;
         assert!(bound_ports(&devbox, &tenant).await.is_empty());
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn a_force_deleted_pods_address_is_not_given_away_while_it_may_live() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "force", "", async |tenant| {
-        let name = tenant.name_any();
-        let old = pods::run(&devbox, &name, "web", "old").await;
-        devbox
-            .kubectl(
-                &["-n", &name, "delete", "pod", "web", "--force", "--grace-period=0"],
-                "",
-            )
-            .await
-            .unwrap();
-        let new = pods::run(&devbox, &name, "web", "new").await;
-        assert_ne!(old, new, "the address of a force-deleted pod was used again at once");
-        pods::run(&devbox, &name, "client", "client").await;
-        pods::assert_reaches(&devbox, &name, "client", &new, "new").await;
     })
     .await;
 }
@@ -202,22 +180,57 @@ pub(crate) async fn bound_ports(
     ports.into_iter().filter(|p| !p.device_id.is_empty()).collect()
 }
 
+/// IDs of the tenant's ports that were made ahead of need, once there are as many as the configuration says by default.
+async fn pool(devbox: &Devbox, tenant: &stackube_api::Tenant) -> BTreeSet<String> {
+    let filter = PortFilter {
+        device_owner: Some("compute:stackube".into()),
+        ..Default::default()
+    };
+    let project = tenant::project_of(tenant);
+    wait::until("the pool is full", Duration::from_secs(90), || async {
+        let ports = devbox.cloud.service().list_ports(&project, &filter).await?;
+        let spare = ports.into_iter().filter(|port| port.device_id.is_empty());
+        let spare: BTreeSet<String> = spare.map(|port| port.id.to_string()).collect();
+        ensure!(spare.len() == 2, "{spare:?}");
+        Ok::<_, anyhow::Error>(spare)
+    })
+    .await
+}
+
+/// Neutron's ID of the pod's port.
+async fn port_of(devbox: &Devbox, namespace: &str, pod: &str) -> String {
+    let ports: Api<Port> = Api::namespaced(devbox.kube.clone(), namespace);
+    let port = ports.get(&sandbox::uid(devbox, namespace, pod).await).await.unwrap();
+    port.status.unwrap().port_id.unwrap()
+}
+
 #[tokio::test]
-async fn deleting_a_pod_deletes_its_neutron_port() {
+async fn a_pod_takes_a_port_that_was_made_ahead_and_it_goes_with_the_pod() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "delete", "", async |tenant| {
+    with_tenant(&devbox, "pool", "", async |tenant| {
         let name = tenant.name_any();
+        pods::run(&devbox, &name, "first", "x").await;
+        let before = pool(&devbox, &tenant).await;
         pods::run(&devbox, &name, "web", "x").await;
-        assert_eq!(bound_ports(&devbox, &tenant).await.len(), 1);
+        let taken = port_of(&devbox, &name, "web").await;
+        assert!(before.contains(&taken), "{taken} is none of {before:?}");
+        let after = pool(&devbox, &tenant).await;
+        assert!(
+            !after.contains(&taken) && after != before,
+            "{taken}: {before:?} {after:?}"
+        );
+        assert_eq!(bound_ports(&devbox, &tenant).await.len(), 2);
         let pods: Api<Pod> = Api::namespaced(devbox.kube.clone(), &name);
         pods.delete("web", &DeleteParams::default()).await.unwrap();
+        // A port that has served a pod never returns to the pool.
         wait::until("the Neutron port is gone", Duration::from_secs(60), || async {
-            let left = bound_ports(&devbox, &tenant).await;
-            ensure!(left.is_empty(), "{left:?}");
+            let port = devbox.cloud.service().get_port(&taken.parse().unwrap()).await;
+            ensure!(port.as_ref().is_err_and(|error| error.is_not_found()), "{port:?}");
             Ok::<_, anyhow::Error>(())
         })
         .await;
+        assert_eq!(bound_ports(&devbox, &tenant).await.len(), 1);
     })
     .await;
 }

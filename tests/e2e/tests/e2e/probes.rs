@@ -1,4 +1,4 @@
-//! kubelet's probes and hooks of tenants' pods, whatever their addresses; and nobody else's way to a pod.
+//! kubelet's probes and hooks of tenants' pods, whatever their addresses; and no pod's way to its node.
 
 use kube::ResourceExt;
 use serde_json::{Value, json};
@@ -75,37 +75,6 @@ async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself() {
         .await;
         pods::ready(&devbox, &names[0], "web").await;
         assert_eq!(restarts(&devbox, &names[1]).await, "0 0");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn nobody_but_kubelet_reaches_a_pod_from_its_node() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "unprobed", "", async |tenant| {
-        let name = tenant.name_any();
-        devbox
-            .kubectl(&["create", "-f", "-"], &probed(&name, "text").to_string())
-            .await
-            .unwrap();
-        let address = pods::ready(&devbox, &name, "web").await;
-        let knock = |source: &str| {
-            format!(
-                "timeout 3 curl --silent --max-time 2 {source} http://{address}/ >/dev/null && echo open; echo done"
-            )
-        };
-        // From the node's own address, and from the link's, which a process on the host may use.
-        for source in ["", "--interface 169.254.77.1", "--interface stackube0"] {
-            let seen = devbox.host(&knock(source)).await.unwrap();
-            assert_eq!(seen.trim(), "done", "the host reaches a tenant's pod ({source})");
-        }
-        // The pod's alias is no better.
-        let aliases = devbox
-            .host("ip -4 route show dev stackube0 169.254.128.0/17")
-            .await
-            .unwrap();
-        assert!(aliases.contains("169.254.128.0/17"), "{aliases}");
     })
     .await;
 }

@@ -20,7 +20,7 @@ use crate::shared;
 
 mod members;
 pub(crate) mod requests;
-mod tables;
+pub(crate) mod tables;
 
 use members::Member;
 use tables::{CLUSTER, OWN, pairs};

@@ -22,6 +22,7 @@ use stackube_openstack::{
 
 use crate::shared;
 
+mod drift;
 mod quotas;
 
 fn status(tenant: &Tenant) -> stackube_api::TenantStatus {
@@ -246,37 +247,4 @@ async fn what_is_not_ours_is_refused_and_left_alone() {
     assert_eq!(kept.description.as_deref(), Some("foreign"));
     session.delete_project(&foreign.id).await.unwrap();
     assert!(session.get_project(&service).await.is_ok());
-}
-
-#[tokio::test]
-async fn drift_in_neutron_is_repaired() {
-    let _guard = shared().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "drift", "", async |tenant| {
-        let name = tenant.name_any();
-        let project = tenant::project_of(&tenant);
-        let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
-        let group = networks
-            .get(&name)
-            .await
-            .unwrap()
-            .status
-            .unwrap()
-            .security_group_id
-            .unwrap();
-        let session = devbox.cloud.service();
-        let id = SecurityGroupId::new(&group).unwrap();
-        let rules = session.list_security_group_rules(&project, Some(&id)).await.unwrap();
-        for rule in &rules {
-            session.delete_security_group_rule(&rule.id).await.unwrap();
-        }
-        wait::until("the rules are back", Duration::from_secs(90), || async {
-            let now = session.list_security_group_rules(&project, Some(&id)).await?;
-            ensure!(now.len() == rules.len(), "{} of {} rules", now.len(), rules.len());
-            Ok::<_, anyhow::Error>(())
-        })
-        .await;
-        assert_group_admits_itself_only(&devbox, &project, &group).await;
-    })
-    .await;
 }

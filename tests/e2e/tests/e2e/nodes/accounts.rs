@@ -94,7 +94,7 @@ pub(super) async fn daemons(devbox: &Devbox, tenant: &str) {
         let who = Identity::service_account("stackube-system", daemon);
         for (verbs, resources, expected) in TABLE {
             let expected = expected.as_bytes()[index] == b'y';
-            for (verb, resource) in crate::rights::pairs(verbs, resources) {
+            for (verb, resource) in crate::rights::tables::pairs(verbs, resources) {
                 for namespace in [tenant, "stackube-system"] {
                     let allowed = who.may(&devbox.kube, verb, resource, namespace, "").await.unwrap();
                     if allowed != expected {
