@@ -101,8 +101,8 @@ impl Stop {
         match self {
             Self::Refused { reason, .. } | Self::Waiting { reason, .. } => reason,
             Self::OpenStack(error) if error.is_quota() => QUOTA_EXCEEDED,
-            Self::OpenStack(error) if is_refusal(error) => OPENSTACK_REFUSED,
-            Self::OpenStack(_) => OPENSTACK_UNAVAILABLE,
+            Self::OpenStack(error) if error.is_transient() => OPENSTACK_UNAVAILABLE,
+            Self::OpenStack(_) => OPENSTACK_REFUSED,
             Self::Kubernetes(_) => KUBERNETES_ERROR,
             Self::TimedOut(_) => TIMED_OUT,
         }

@@ -4,9 +4,9 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use stackube_openstack::{
-    Cloud, CloudConfig, Session,
+    Cloud, CloudConfig, Optional, Session,
     id::ProjectId,
-    network::{NetworkFilter, PortFilter, RouterFilter, SecurityGroupFilter, SubnetFilter},
+    network::{FloatingIpFilter, NetworkFilter, PortFilter, RouterFilter, SecurityGroupFilter, SubnetFilter},
 };
 
 use crate::{devbox::Devbox, wait};
@@ -30,7 +30,7 @@ pub async fn assert_nothing_left(devbox: &Devbox, project: &ProjectId) {
         &format!("nothing left of project {project}"),
         Duration::from_secs(5),
         || async {
-            let left = leftovers(&devbox.cloud.service(), project).await?;
+            let left = Box::pin(leftovers(&devbox.cloud.service(), project)).await?;
             ensure!(left.is_empty(), "{left:#?}");
             Ok::<_, anyhow::Error>(())
         },
@@ -43,17 +43,12 @@ pub async fn assert_nothing_left(devbox: &Devbox, project: &ProjectId) {
 /// # Errors
 /// When a service does not answer.
 pub async fn leftovers(session: &Session, project: &ProjectId) -> Result<Vec<String>> {
-    let mut left = network_leftovers(session, project).await?;
-    match session.get_project(project).await {
-        Err(error) if error.is_not_found() => {}
-        Err(error) => return Err(error.into()),
-        Ok(found) => {
-            left.push(format!("project {}", found.name));
-            for assignment in session.list_role_assignments_of_project(project).await? {
-                left.push(format!("{assignment:?}"));
-            }
-        }
+    let mut left = Box::pin(network_leftovers(session, project)).await?;
+    if let Some(found) = session.get_project(project).await.optional()? {
+        left.push(format!("project {}", found.name));
     }
+    let assignments = session.list_role_assignments_of_project(project).await.optional()?;
+    left.extend(assignments.iter().flatten().map(|held| format!("{held:?}")));
     Ok(left)
 }
 
@@ -62,31 +57,41 @@ pub async fn leftovers(session: &Session, project: &ProjectId) -> Result<Vec<Str
 /// # Errors
 /// When Neutron does not answer.
 pub async fn network_leftovers(session: &Session, project: &ProjectId) -> Result<Vec<String>> {
-    let mut left = vec![];
-    for network in session.list_networks(project, &NetworkFilter::default()).await? {
-        left.push(format!("network {}", network.name));
-    }
-    for subnet in session.list_subnets(project, &SubnetFilter::default()).await? {
-        left.push(format!("subnet {}", subnet.id));
-    }
-    for router in session.list_routers(project, &RouterFilter::default()).await? {
-        left.push(format!("router {}", router.name));
-    }
-    for port in session.list_ports(project, &PortFilter::default()).await? {
-        left.push(format!("port {} of {}", port.id, port.device_owner));
-    }
-    for group in session
-        .list_security_groups_all_projects(&SecurityGroupFilter::default())
-        .await?
-    {
-        if group.project_id.as_ref() == Some(project) {
-            left.push(format!("security group {}", group.name));
-        }
-    }
-    let (quota, default) = (
-        session.get_quota(project).await?,
-        session.get_default_quota(project).await?,
+    let (networks, subnets, routers) = (
+        NetworkFilter::default(),
+        SubnetFilter::default(),
+        RouterFilter::default(),
     );
+    let (ports, addresses, groups) = (
+        PortFilter::default(),
+        FloatingIpFilter::default(),
+        SecurityGroupFilter::default(),
+    );
+    let (networks, subnets, routers, ports, addresses, policies, groups, quota, default) = tokio::try_join!(
+        session.list_networks(project, &networks),
+        session.list_subnets(project, &subnets),
+        session.list_routers(project, &routers),
+        session.list_ports(project, &ports),
+        session.list_floating_ips(project, &addresses),
+        session.list_rbac_policies(project),
+        // Asking for those of the project would make its group `default`.
+        session.list_security_groups_all_projects(&groups),
+        session.get_quota(project),
+        session.get_default_quota(project),
+    )?;
+    let groups = groups.iter().filter(|group| group.project_id.as_ref() == Some(project));
+    let mut left = vec![];
+    left.extend(networks.iter().map(|network| format!("network {}", network.name)));
+    left.extend(subnets.iter().map(|subnet| format!("subnet {}", subnet.id)));
+    left.extend(routers.iter().map(|router| format!("router {}", router.name)));
+    left.extend(
+        ports
+            .iter()
+            .map(|port| format!("port {} of {}", port.id, port.device_owner)),
+    );
+    left.extend(addresses.iter().map(|address| format!("floating IP {}", address.id)));
+    left.extend(policies.iter().map(|policy| format!("RBAC policy {}", policy.id)));
+    left.extend(groups.map(|group| format!("security group {}", group.name)));
     if quota != default {
         left.push(format!("quota {quota:?}"));
     }

@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use kube::{Api, ResourceExt, api::DeleteParams};
+use stackube_api::names::{SYSTEM_NAMESPACE, password_secret, tenant_flow, tenant_reader};
 use stackube_api::{Tenant, TenantState};
 use stackube_openstack::id::ProjectId;
 
@@ -42,6 +43,7 @@ pub async fn with_tenant<F: Future<Output = ()>>(
     };
     let project = always(body, delete(devbox, &name)).await;
     cloud::assert_nothing_left(devbox, &project).await;
+    assert_nothing_named(devbox, &name).await;
 }
 
 /// As [`with_tenant`], with two tenants of equal addresses.
@@ -120,6 +122,49 @@ pub async fn delete(devbox: &Devbox, name: &str) {
         namespaces.get_opt(name).await.ok().flatten().is_none(),
         "namespace {name} is left"
     );
+}
+
+/// Asserts that neither Keystone nor Kubernetes has anything that a Tenant of this name, with a user of this name, is given.
+///
+/// # Panics
+/// With the list of what there is.
+pub async fn assert_nothing_named(devbox: &Devbox, name: &str) {
+    // What Kubernetes removes by itself after its owner takes a moment.
+    wait::until(&format!("nothing named {name}"), Duration::from_secs(30), || async {
+        let left = made_for(devbox, name).await?;
+        ensure!(left.is_empty(), "{left:#?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+}
+
+/// Whatever there is of what a Tenant of this name, with a user of this name, is given, beside its Neutron objects.
+///
+/// # Errors
+/// When Keystone or the API server does not answer.
+pub async fn made_for(devbox: &Devbox, name: &str) -> Result<Vec<String>> {
+    let session = devbox.cloud.service();
+    let domain = session.find_domain("Default").await?.context("no domain Default")?.id;
+    let mut found = vec![];
+    if let Some(project) = session.find_project(&domain, name).await? {
+        found.push(format!("project {}", project.id));
+    }
+    if let Some(user) = session.find_user(&domain, name).await? {
+        found.push(format!("user {}", user.id));
+    }
+    let own = format!(
+        "namespace/{name} clusterrole/{r} clusterrolebinding/{r} flowschema/{f}",
+        r = tenant_reader(name),
+        f = tenant_flow(name)
+    );
+    let secret = format!("secret/{}", password_secret(name));
+    for (namespace, objects) in [("default", own.as_str()), (SYSTEM_NAMESPACE, &secret)] {
+        let mut call = vec!["-n", namespace, "get", "--ignore-not-found", "-o", "name"];
+        call.extend(objects.split(' '));
+        let shown = devbox.kubectl(&call, "").await?;
+        found.extend(shown.lines().map(str::to_owned));
+    }
+    Ok(found)
 }
 
 /// Keystone project in the Tenant's status.

@@ -12,7 +12,19 @@ const INTERVAL: Duration = Duration::from_millis(250);
 ///
 /// # Panics
 /// When the condition does not come true in time.
-pub async fn until<T, E, F>(what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
+pub async fn until<T, E, F>(what: &str, limit: Duration, probe: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, E>>,
+    E: std::fmt::Display,
+{
+    until_every(INTERVAL, what, limit, probe).await
+}
+
+/// As [`until`], for what must be caught while it lasts: the condition is looked at every `interval`.
+///
+/// # Panics
+/// As [`until`].
+pub async fn until_every<T, E, F>(interval: Duration, what: &str, limit: Duration, mut probe: impl FnMut() -> F) -> T
 where
     F: Future<Output = Result<T, E>>,
     E: std::fmt::Display,
@@ -24,7 +36,7 @@ where
             Err(error) if start.elapsed() > limit => {
                 panic!("{what}: not within {} s: {error:#}", limit.as_secs());
             }
-            Err(_) => tokio::time::sleep(INTERVAL).await,
+            Err(_) => tokio::time::sleep(interval).await,
         }
     }
 }

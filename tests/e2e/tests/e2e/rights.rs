@@ -8,6 +8,7 @@ use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, RoleBinding};
 use kube::{Api, Client, ResourceExt};
 use stackube_api::names::tenant_reader;
 use stackube_e2e::{
+    always::always,
     devbox::Devbox,
     identity::Identity,
     keystone::with_keystone,
@@ -197,7 +198,7 @@ async fn rights_are_put_back_and_go_with_the_tenant() {
     let cluster_bindings: Api<ClusterRoleBinding> = Api::all(devbox.kube.clone());
     let name = tenant::unique("bound");
     tenant::create(&devbox, &name, "").await.unwrap();
-    tenant::active(&devbox, &name).await;
+    let old = tenant::active(&devbox, &name).await.status.unwrap();
     let bindings: Api<RoleBinding> = Api::namespaced(devbox.kube.clone(), &name);
     bindings.delete("stackube-edit", &Default::default()).await.unwrap();
     wait::until("the binding is back", Duration::from_secs(60), || {
@@ -213,4 +214,24 @@ async fn rights_are_put_back_and_go_with_the_tenant() {
         Ok(())
     })
     .await;
+    // Another Tenant of the same name has nothing of the old one.
+    tenant::create(&devbox, &name, "").await.unwrap();
+    let body = async {
+        let new = tenant::active(&devbox, &name).await.status.unwrap();
+        assert!(
+            new.project_id != old.project_id && new.user_id != old.user_id,
+            "{new:?}"
+        );
+        let bound = bindings
+            .get("stackube-admin")
+            .await
+            .unwrap()
+            .subjects
+            .unwrap_or_default();
+        let (project, former) = (new.project_id.unwrap(), old.project_id.unwrap());
+        assert!(bound.iter().any(|subject| subject.name.contains(&project)), "{bound:?}");
+        assert!(!bound.iter().any(|subject| subject.name.contains(&former)), "{bound:?}");
+        devbox.log_in(&name, &name, &format!("initial-{name}")).await.unwrap();
+    };
+    always(body, tenant::delete(&devbox, &name)).await;
 }

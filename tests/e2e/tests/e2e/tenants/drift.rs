@@ -19,7 +19,7 @@ use stackube_openstack::{
     network::{CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSubnet, Taggable},
 };
 
-use super::assert_group_admits_itself_only;
+use super::{assert_group_admits_itself_only, spoil::assert_mended};
 use crate::shared;
 
 /// Objects in another project that have the names, descriptions and tags of a tenant's.
@@ -147,6 +147,7 @@ async fn drift_in_neutron_is_repaired() {
         with_tenant(&devbox, "drift", "", async |tenant| {
             let status = status_of(&devbox, &tenant.name_any()).await;
             let _ = alike.set(Lookalikes::make(&session, &status).await);
+            Box::pin(assert_mended(&devbox, &tenant)).await;
             repair(&devbox, &session, &tenant, &status).await;
         })
         .await;

@@ -1,5 +1,13 @@
 //! Quotas: where they arrive, what a tenant uses of them, what a breach says.
 
+use std::collections::BTreeSet;
+
+use stackube_api::names::password_secret;
+use stackube_openstack::{
+    identity::CreateProject,
+    network::{QuotaChange, SecurityGroupFilter},
+};
+
 use super::*;
 
 #[tokio::test]
@@ -95,6 +103,27 @@ async fn assert_a_breach_is_told(devbox: &Devbox, name: &str, who: &Identity) {
     .await;
 }
 
+/// A second Tenant does not get the project of the Tenant `owner`, nor anything else.
+async fn assert_taken(devbox: &Devbox, project: &ProjectId, owner: &str) {
+    let thief = tenant::unique("thief");
+    let session = devbox.cloud.service();
+    let holders = async || {
+        let held = session.list_role_assignments_of_project(project).await.unwrap();
+        held.iter().map(|held| format!("{held:?}")).collect::<BTreeSet<_>>()
+    };
+    let before = holders().await;
+    let spec = format!("tenantID: \"{project}\"");
+    tenant::create(devbox, &thief, &spec).await.unwrap();
+    let refused = tenant::in_state(devbox, &thief, TenantState::Failed, Duration::from_secs(60)).await;
+    let message = status(&refused).message.unwrap();
+    assert!(message.contains(owner), "{message:?} should name the other Tenant");
+    let secret = format!("secret/{}", password_secret(&thief));
+    assert_eq!(tenant::made_for(devbox, &thief).await.unwrap(), [secret]);
+    assert_eq!(holders().await, before);
+    tenant::delete(devbox, &thief).await;
+    tenant::assert_nothing_named(devbox, &thief).await;
+}
+
 #[tokio::test]
 async fn an_adopted_project_stays_with_its_quota() {
     let _guard = shared().await;
@@ -123,18 +152,7 @@ async fn an_adopted_project_stays_with_its_quota() {
         .unwrap();
     let tenant = tenant::active(&devbox, &name).await;
     assert_eq!(tenant::project_of(&tenant), project.id);
-    // A second Tenant must not get the same project.
-    let thief = tenant::unique("thief");
-    tenant::create(&devbox, &thief, &format!("tenantID: \"{}\"", project.id))
-        .await
-        .unwrap();
-    let refused = tenant::in_state(&devbox, &thief, TenantState::Failed, Duration::from_secs(60)).await;
-    assert!(
-        status(&refused).message.unwrap().contains(&name),
-        "the message should name the other Tenant"
-    );
-    tenant::delete(&devbox, &thief).await;
-
+    assert_taken(&devbox, &project.id, &name).await;
     tenant::delete(&devbox, &name).await;
     let kept = session
         .get_project(&project.id)
