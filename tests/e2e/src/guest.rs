@@ -29,6 +29,8 @@ pub enum Answer {
     Refused,
     /// Not within three seconds.
     Nothing,
+    /// Said to be larger than what the way takes.
+    TooLarge,
 }
 
 /// A question to an address and port, by TCP (no bytes: only a connection) or UDP.
@@ -215,9 +217,15 @@ impl Answer {
             Some(("reply", bytes)) => Self::Reply(unhex(bytes)?),
             None if line == "refused" => Self::Refused,
             None if line == "nothing" => Self::Nothing,
+            None if line == "too-large" => Self::TooLarge,
             _ => bail!("{line}"),
         })
     }
+}
+
+fn frame(line: &str) -> Result<(String, Vec<u8>)> {
+    let (name, bytes) = line.split_once(' ').context("a frame without a name")?;
+    Ok((name.to_owned(), unhex(bytes)?))
 }
 
 /// A command that has begun; dropping it leaves the command to itself.
@@ -240,19 +248,22 @@ impl Running {
         Ok(all)
     }
 
+    /// The next frame that a watcher sees, by name.
+    ///
+    /// # Errors
+    /// When it has ended.
+    pub async fn frame(&mut self) -> Result<(String, Vec<u8>)> {
+        let line = self.lines.next_line().await?.context("no frame came")?;
+        frame(&line)
+    }
+
     /// The frames that a watcher saw, by name.
     ///
     /// # Errors
     /// When it did not come to the last one.
     pub async fn frames(self) -> Result<Vec<(String, Vec<u8>)>> {
         let lines = self.rest().await?;
-        let frames: Result<Vec<_>> = lines
-            .iter()
-            .map(|line| {
-                let (name, bytes) = line.split_once(' ').context("a frame without a name")?;
-                Ok((name.to_owned(), unhex(bytes)?))
-            })
-            .collect();
+        let frames: Result<Vec<_>> = lines.iter().map(|line| frame(line)).collect();
         let frames = frames?;
         ensure!(
             frames.last().is_some_and(|(name, _)| name == "end"),

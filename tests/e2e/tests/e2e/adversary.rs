@@ -47,6 +47,8 @@ async fn pod<'a>(devbox: &'a Devbox, namespace: &str, name: &str) -> Pod<'a> {
 struct Scene<'a> {
     devbox: &'a Devbox,
     attacker: Pod<'a>,
+    /// The router of the attacker's network.
+    router: End,
     neighbour: Pod<'a>,
     /// Of the attacker's own tenant.
     service: String,
@@ -72,9 +74,11 @@ async fn nothing_that_a_pod_sends_harms_others() {
             pod(&devbox, &b, "victim"),
             pod(&devbox, &b, "friend"),
         );
+        let (address, mac) = attacker.guest.gateway().await;
         let scene = Scene {
             devbox: &devbox,
             attacker,
+            router: End { mac, address },
             neighbour,
             victim,
             victims_friend,
@@ -110,8 +114,6 @@ impl Scene<'_> {
     /// Frames with others' addresses, tags and protocols reach nobody.
     async fn pretend(&self) {
         let (own, neighbour, victim) = (self.attacker.end, self.neighbour.end, self.victim.end);
-        let (address, mac) = self.attacker.guest.gateway().await;
-        let router = End { mac, address };
         let outside: Vec<(&str, Ipv4Addr)> = [
             ("nobodys", "10.244.255.254"),
             ("others", &victim.address.to_string()),
@@ -124,7 +126,7 @@ impl Scene<'_> {
         .map(|(whose, address)| (whose, address.parse().unwrap()))
         .into();
         let honest = frames::honest(own, neighbour);
-        let forbidden = frames::forbidden(own, neighbour, router, &outside);
+        let forbidden = frames::forbidden(own, neighbour, self.router, &outside);
         let to_others = frames::honest(own, victim);
         let mut sent: Vec<_> = honest
             .iter()
@@ -152,10 +154,10 @@ impl Scene<'_> {
         // Whom the neighbour knows, it knows rightly.
         let known = self.neighbour.guest.known().await;
         for (address, mac) in &known {
-            let right = [router, own].into_iter().find(|end| end.address == *address);
+            let right = [self.router, own].into_iter().find(|end| end.address == *address);
             assert_eq!(Some(*mac), right.map(|end| end.mac), "{address} in {known:?}");
         }
-        assert!(known.contains_key(&router.address), "{known:?}");
+        assert!(known.contains_key(&self.router.address), "{known:?}");
         // The other tenant's watcher ends by its own.
         let last = frames::end(self.victims_friend.end, victim);
         self.victims_friend.guest.send("eth0", &[last]).await;

@@ -6,7 +6,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::ensure;
+use etherparse::icmpv4::DestUnreachableHeader;
+use etherparse::{Icmpv4Type, PacketBuilder};
 use futures::future::join_all;
+use futures::join;
 use kube::ResourceExt;
 use serde_json::json;
 use stackube_e2e::{
@@ -76,6 +79,7 @@ async fn what_passes_through_a_service_arrives_whole_and_where_it_should() {
         }
         // Those of a pod to itself are on the roadmap.
         errors(&guests[0], &other).await;
+        narrower(&guests[0], &guests[1], &other).await;
     })
     .await;
 }
@@ -178,4 +182,53 @@ async fn errors(guest: &Guest<'_>, address: &str) {
         [Answer::Refused],
         "port unreachable from {address}"
     );
+}
+
+/// Ethernet's header, bytes.
+const ETHERNET: usize = 14;
+/// What the narrow part of the way takes, bytes of IPv4. Open vSwitch's userspace datapath drops fragments below 1200 bytes.
+const NARROW: u16 = 1300;
+/// A datagram that fits elsewhere, bytes without headers.
+const LARGE: usize = 1400;
+
+/// Whatever is narrower on the way to a pod says so to whoever sends to its Service, and is heeded.
+async fn narrower(from: &Guest<'_>, to: &Guest<'_>, address: &str) {
+    let datagram = |text: &str| question("udp", &format!("{address}:7"), format!("{text:.<LARGE$}").as_bytes());
+    let mut watcher = to.start(&["watch"], "").await;
+    // While it waits for an answer, its socket is there for the error.
+    let large = [datagram("hush stackube-frame:large.")];
+    let asking = from.ask(&large);
+    let answering = async {
+        let (name, large) = watcher.frame().await.unwrap();
+        assert!(name == "large" && large.len() > LARGE, "{name}: {} bytes", large.len());
+        let packet = &large[ETHERNET..];
+        let ends = |at: usize| <[u8; 4]>::try_from(&packet[at..at + 4]).unwrap();
+        let macs: [[u8; 6]; 2] = [6, 0].map(|at| large[at..at + 6].try_into().unwrap());
+        let icmp =
+            Icmpv4Type::DestinationUnreachable(DestUnreachableHeader::FragmentationNeeded { next_hop_mtu: NARROW });
+        let mut error = vec![];
+        // RFC 792: the header that it is about, and eight bytes more.
+        PacketBuilder::ethernet2(macs[1], macs[0])
+            .ipv4(ends(16), ends(12), 64)
+            .icmpv4(icmp)
+            .write(&mut error, &packet[..28])
+            .unwrap();
+        to.send("eth0", &[error]).await;
+    };
+    let (answers, ()) = join!(asking, answering);
+    assert_eq!(
+        answers,
+        [Answer::TooLarge],
+        "an error about the pod, for who asked the Service"
+    );
+    for text in ["stackube-frame:narrow.", "stackube-frame:end."] {
+        let whole = Answer::Reply(format!("{text:.<LARGE$}").into_bytes());
+        assert_eq!(from.ask(&[datagram(text)]).await, [whole]);
+    }
+    for (name, frame) in watcher.frames().await.unwrap() {
+        // The answers, which the watcher sees as well, go the other way.
+        let is_answer = frame[ETHERNET + 20..][..2] == [0, 7];
+        let limit = ETHERNET + usize::from(NARROW);
+        assert!(is_answer || frame.len() <= limit, "{name}: {} bytes", frame.len());
+    }
 }

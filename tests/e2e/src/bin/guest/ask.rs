@@ -8,10 +8,12 @@ use crate::{hex, say, unhex, wrong};
 
 /// How long an answer may take: what is forbidden is refused at once, or never answered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// What an ICMP error about the size of a datagram comes to (EMSGSIZE of Linux).
+const TOO_LARGE: i32 = 90;
 /// More than any datagram.
 const LARGEST: usize = 65_535;
 
-/// Answers standard input, line by line: `reply HEX`, `refused`, `nothing`, or `error TEXT`.
+/// Answers standard input, line by line: `reply HEX`, `refused`, `nothing`, `too-large`, or `error TEXT`.
 pub(crate) fn all() -> Result<()> {
     let input = std::io::read_to_string(std::io::stdin())?;
     let asked: Vec<_> = input
@@ -25,6 +27,7 @@ pub(crate) fn all() -> Result<()> {
         let answer = answer.join().map_err(|_| wrong("a question panicked"))?;
         say(&match answer {
             Ok(reply) => format!("reply {}", hex(&reply)),
+            Err(error) if error.raw_os_error() == Some(TOO_LARGE) => "too-large".to_owned(),
             Err(error) => match error.kind() {
                 ErrorKind::ConnectionRefused
                 | ErrorKind::ConnectionReset

@@ -7,6 +7,8 @@ use std::time::Duration;
 use crate::wrong;
 
 const WHO: &[u8] = b"who";
+/// What a datagram begins with that is not answered.
+const HUSH: &[u8] = b"hush";
 
 /// Answers TCP and UDP on a port until it is ended.
 pub(crate) fn forever(port: &str) -> Result<()> {
@@ -31,6 +33,9 @@ fn answer(socket: &UdpSocket, name: &[u8]) -> Result<()> {
             continue;
         };
         let got = &buffer[..length];
+        if got.starts_with(HUSH) {
+            continue;
+        }
         let _ = socket.send_to(if got == WHO { name } else { got }, from);
     }
 }
