@@ -6,9 +6,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Node;
-use kube::Client;
-use kube::api::{Api, Patch, PatchParams};
+use kube::api::{Api, PartialObjectMeta, Patch, PatchParams};
+use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, watcher};
+use kube::{Client, ResourceExt};
 use serde_json::json;
 use stackube_api::names::CHASSIS_ANNOTATION;
 use stackube_daemon::chain;
@@ -17,8 +20,6 @@ use tracing::{info, warn};
 
 use crate::ovsdb::Ovsdb;
 
-/// How often the annotation is written again, should somebody have removed it.
-const INTERVAL: Duration = Duration::from_secs(300);
 /// Pauses between attempts of a write that fails.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -35,24 +36,27 @@ pub fn hostname(external_ids: &BTreeMap<String, String>, own: &str) -> String {
         .to_owned()
 }
 
-/// Keeps the annotation on `node` right until `stop`.
+/// Keeps the annotation on `node` right until `stop`, also when somebody removes it or the Node is registered anew.
 pub async fn publish(client: Client, node: String, ovsdb: Ovsdb, stop: CancellationToken) {
-    let nodes: Api<Node> = Api::all(client);
+    let nodes: Api<PartialObjectMeta<Node>> = Api::all(client);
+    let own = watcher::Config::default().fields(&format!("metadata.name={node}"));
+    let events = watcher(nodes.clone(), own).default_backoff();
+    futures::pin_mut!(events);
     let mut views = ovsdb.subscribe();
-    let mut published: Option<String> = None;
+    let mut seen = Seen::NoNode;
     let mut logged: Option<String> = None;
     let mut failing: Option<Duration> = None;
     loop {
         let view = views.borrow_and_update().clone();
         let wanted = view.map(|view| hostname(&view.external_ids, &own_hostname()));
-        if let Some(wanted) = wanted.filter(|wanted| published.as_ref() != Some(wanted)) {
+        if let Some(wanted) = wanted.filter(|wanted| seen.lacks(wanted)) {
             match annotate(&nodes, &node, &wanted).await {
                 Ok(()) => {
                     if logged.as_ref() != Some(&wanted) {
                         info!(hostname = %wanted, "published the chassis hostname");
                     }
                     logged = Some(wanted.clone());
-                    (published, failing) = (Some(wanted), None);
+                    (seen, failing) = (Seen::Node(Some(wanted)), None);
                 }
                 Err(error) => {
                     warn!(error = %chain(&error), node, "cannot publish the chassis hostname");
@@ -63,12 +67,44 @@ pub async fn publish(client: Client, node: String, ovsdb: Ovsdb, stop: Cancellat
         tokio::select! {
             () = stop.cancelled() => return,
             changed = views.changed(), if failing.is_none() => if changed.is_err() { return },
-            () = tokio::time::sleep(failing.unwrap_or(INTERVAL)) => published = None,
+            event = events.next() => match event {
+                Some(Ok(event)) => seen.take_in(&event),
+                Some(Err(error)) => warn!(error = %chain(&error), node, "cannot watch the Node"),
+                None => return,
+            },
+            () = tokio::time::sleep(failing.unwrap_or_default()), if failing.is_some() => {}
         }
     }
 }
 
-async fn annotate(nodes: &Api<Node>, node: &str, hostname: &str) -> Result<(), kube::Error> {
+/// What the API server says of the Node.
+#[derive(Debug, PartialEq, Eq)]
+enum Seen {
+    /// It is not there, or nothing is known yet.
+    NoNode,
+    /// It is there, with this annotation.
+    Node(Option<String>),
+}
+
+impl Seen {
+    /// Whether there is a Node to write `wanted` on. What comes from the watch may be older than the last write: writing
+    /// the same again changes nothing.
+    fn lacks(&self, wanted: &str) -> bool {
+        matches!(self, Self::Node(value) if value.as_deref() != Some(wanted))
+    }
+
+    fn take_in(&mut self, event: &watcher::Event<PartialObjectMeta<Node>>) {
+        match event {
+            watcher::Event::InitApply(node) | watcher::Event::Apply(node) => {
+                *self = Self::Node(node.annotations().get(CHASSIS_ANNOTATION).cloned());
+            }
+            watcher::Event::Init | watcher::Event::Delete(_) => *self = Self::NoNode,
+            watcher::Event::InitDone => {}
+        }
+    }
+}
+
+async fn annotate(nodes: &Api<PartialObjectMeta<Node>>, node: &str, hostname: &str) -> Result<(), kube::Error> {
     let patch = json!({"metadata": {"annotations": {CHASSIS_ANNOTATION: hostname}}});
     nodes
         .patch_metadata(node, &PatchParams::default(), &Patch::Merge(patch))

@@ -1,4 +1,6 @@
-//! A Kubernetes API as far as the daemon uses it: list, watch and patch of Ports, patch of the Node, Events.
+//! A Kubernetes API as far as the daemon uses it: list, watch and patch of Ports and of the Node, Events.
+
+mod node;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -11,7 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, patch, post};
 use axum::{Json, Router};
 use futures::stream;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::sync::broadcast;
@@ -33,6 +35,7 @@ pub(crate) const API_SERVER_PORT: u16 = 6443;
 pub(crate) struct Api {
     state: Arc<Mutex<Objects>>,
     events: broadcast::Sender<Value>,
+    node_events: broadcast::Sender<Value>,
     node: &'static str,
 }
 
@@ -40,11 +43,13 @@ pub(crate) struct Api {
 struct Objects {
     version: u64,
     ports: BTreeMap<String, Value>,
-    node_annotations: Map<String, Value>,
+    own_node: node::OwnNode,
     /// Events that were published.
     published: Vec<Value>,
     /// Patches are answered with an error.
     broken: bool,
+    /// Names of the Ports of which that was so, once for each patch.
+    failed: Vec<String>,
 }
 
 impl Api {
@@ -53,6 +58,7 @@ impl Api {
         let api = Self {
             state: Arc::default(),
             events: broadcast::channel(256).0,
+            node_events: broadcast::channel(256).0,
             node,
         };
         let listener = namespace.enter(|| std::net::TcpListener::bind(ADDRESS).unwrap());
@@ -68,8 +74,8 @@ impl Api {
                 "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices",
                 get(endpoints),
             )
-            .route("/api/v1/nodes", get(nodes))
-            .route("/api/v1/nodes/{name}", patch(annotate))
+            .route("/api/v1/nodes", get(node::list))
+            .route("/api/v1/nodes/{name}", patch(node::annotate))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(publish))
             .with_state(api.clone());
         runtime.spawn(async move { axum::serve(TcpListener::from_std(listener).unwrap(), app).await });
@@ -136,16 +142,6 @@ impl Api {
         port["metadata"]["annotations"][key].as_str().map(str::to_owned)
     }
 
-    pub(crate) fn node_annotation(&self, key: &str) -> Option<String> {
-        self.state
-            .lock()
-            .unwrap()
-            .node_annotations
-            .get(key)?
-            .as_str()
-            .map(str::to_owned)
-    }
-
     pub(crate) fn published(&self) -> Vec<Value> {
         self.state.lock().unwrap().published.clone()
     }
@@ -153,6 +149,12 @@ impl Api {
     /// Whether patches fail.
     pub(crate) fn break_writes(&self, broken: bool) {
         self.state.lock().unwrap().broken = broken;
+    }
+
+    /// How many patches of a Port have failed.
+    pub(crate) fn failed_patches(&self, name: &str) -> usize {
+        let state = self.state.lock().unwrap();
+        state.failed.iter().filter(|failed| *failed == name).count()
     }
 }
 
@@ -196,22 +198,6 @@ async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<String, Strin
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(lines)).into_response()
 }
 
-/// One Node, elsewhere.
-async fn nodes(Query(query): Query<BTreeMap<String, String>>) -> Response {
-    if query.contains_key("watch") {
-        let silence = stream::pending::<Result<String, Infallible>>();
-        return ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(silence)).into_response();
-    }
-    Json(json!({
-        "apiVersion": "v1", "kind": "NodeList", "metadata": {"resourceVersion": "1"},
-        "items": [{
-            "apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-2", "resourceVersion": "1"},
-            "status": {"addresses": [{"type": "InternalIP", "address": OTHER_NODE}, {"type": "Hostname", "address": "node-2"}]},
-        }],
-    }))
-    .into_response()
-}
-
 /// Where the API servers are: this one, and one elsewhere.
 async fn endpoints(Query(query): Query<BTreeMap<String, String>>) -> Response {
     if query.get("fieldSelector").map(String::as_str) != Some("metadata.name=kubernetes") {
@@ -248,8 +234,12 @@ async fn change(
     Path((_, name)): Path<(String, String)>,
     Json(change): Json<Value>,
 ) -> Response {
-    if api.state.lock().unwrap().broken {
-        return status(StatusCode::SERVICE_UNAVAILABLE, "etcd is away");
+    {
+        let mut state = api.state.lock().unwrap();
+        if state.broken {
+            state.failed.push(name);
+            return status(StatusCode::SERVICE_UNAVAILABLE, "etcd is away");
+        }
     }
     let Some(mut port) = api.port(&name) else {
         return status(StatusCode::NOT_FOUND, "no such Port");
@@ -274,18 +264,6 @@ async fn change(
         api.remove(&name);
     }
     Json(port).into_response()
-}
-
-async fn annotate(State(api): State<Api>, Path(name): Path<String>, Json(change): Json<Value>) -> Response {
-    if name != api.node {
-        return status(StatusCode::FORBIDDEN, "this node may only change its own Node");
-    }
-    let annotations = change["metadata"]["annotations"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    api.state.lock().unwrap().node_annotations.extend(annotations);
-    Json(json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": name}})).into_response()
 }
 
 async fn publish(State(api): State<Api>, Json(event): Json<Value>) -> Response {
