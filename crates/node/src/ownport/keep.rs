@@ -45,7 +45,8 @@ pub async fn run(engine: Engine, publish: watch::Sender<Addresses>, metrics: Met
     }
 }
 
-/// One look. What is waited for, if anything. `refused` is the address that the controller was last asked to replace.
+/// One look. What is waited for, if anything. `refused` is the address that the controller was last asked to replace; if it could
+/// not be asked, the next look asks again.
 async fn look(
     engine: &Engine,
     wanted: Own,
@@ -69,8 +70,8 @@ async fn look(
                 Err(error) => {
                     if let SandboxError::AddressHeld { address, holder } = &error
                         && *refused != Some(*address)
+                        && engine.refuse_own(&node, &assignment, holder).await
                     {
-                        engine.refuse_own(&node, &assignment, holder).await;
                         *refused = Some(*address);
                     }
                     return Err(error);

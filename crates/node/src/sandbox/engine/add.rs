@@ -59,6 +59,7 @@ impl Engine {
             self.reached(Step::PortReady);
             match self.plug(call, &assignment, cancel).await {
                 Err(SandboxError::AddressHeld { address, holder }) => {
+                    // Whether or not it could be asked for: this call waits for another.
                     self.refuse(PortHolder::Pod, &call.pod, address, &holder).await;
                     refused.insert(address);
                 }
@@ -201,8 +202,8 @@ impl Engine {
         Ok(self.datapath.attach(link.index, pod_uid, assignment).await?)
     }
 
-    /// Asks the controller for another address. That it cannot be asked now is not the end: the next try asks again.
-    pub(super) async fn refuse(&self, whose: PortHolder, pod: &PodRef, address: Ipv4Addr, holder: &str) {
+    /// Asks the controller for another address; whether it could be asked. If not, the next try asks again.
+    pub(super) async fn refuse(&self, whose: PortHolder, pod: &PodRef, address: Ipv4Addr, holder: &str) -> bool {
         warn!(%address, %holder, "refusing an address that a live sandbox has");
         let refusal = Refusal {
             holder: whose,
@@ -213,10 +214,11 @@ impl Engine {
         };
         let write = self.writer.refuse_address(&refusal);
         match tokio::time::timeout(Duration::from_secs(10), write).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => return true,
             Ok(Err(error)) => warn!(error = %chain(&error), "cannot ask for another address"),
             Err(_) => warn!("cannot ask for another address: the API server does not answer"),
         }
+        false
     }
 }
 

@@ -132,9 +132,10 @@ impl Engine {
         rows.any(|row| row.installed && row.owner.is_some_and(|owner| is_own(&owner.attachment)))
     }
 
-    /// Asks the controller for another address for the node's own port than the one that a live sandbox has.
-    pub async fn refuse_own(&self, node: &PodRef, assignment: &Assignment, holder: &str) {
+    /// Asks the controller for another address for the node's own port than the one that a live sandbox has; whether it
+    /// could be asked.
+    pub async fn refuse_own(&self, node: &PodRef, assignment: &Assignment, holder: &str) -> bool {
         let address = assignment.address.addr();
-        self.refuse(PortHolder::Node, node, address, holder).await;
+        self.refuse(PortHolder::Node, node, address, holder).await
     }
 }

@@ -103,7 +103,11 @@ fn an_address_that_a_live_sandbox_has_is_refused() {
     port["status"] = status(OWN, &pod.port_id);
     lab.api.put(port);
     lab.add("c1", &pod, &netns).ok();
+    // What could not be written is written when it can be.
+    lab.api.break_writes(true);
     lab.api.put(node_port());
+    lab.eventually("the refusal has failed", || lab.api.failed_patches(UID) > 0);
+    lab.api.break_writes(false);
     lab.eventually("the address is refused", || {
         lab.api.annotation(UID, ADDRESS_REFUSED_ANNOTATION).as_deref() == Some(OWN)
     });
