@@ -16,6 +16,8 @@ use stackube_e2e::{
 
 use crate::{alone, inspect, shared};
 
+mod rules;
+
 /// What a connection to `address:80` comes to: the page, `refused`, or `nothing` when nobody answers at all within two seconds.
 pub(crate) async fn outcome(devbox: &Devbox, namespace: &str, pod: &str, address: &str) -> Result<String> {
     let script = format!(
