@@ -15,6 +15,7 @@ mod adversary;
 mod api;
 mod attacks;
 mod cni;
+mod configuration;
 mod dns;
 mod exhaustion;
 mod extensions;
