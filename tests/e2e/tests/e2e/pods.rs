@@ -5,14 +5,18 @@ use std::{collections::BTreeSet, time::Duration};
 use anyhow::ensure;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, ResourceExt, api::DeleteParams};
-use stackube_api::Port;
+use stackube_api::{Network, Port};
 use stackube_e2e::{
+    always::always,
     devbox::Devbox,
     pods, sandbox,
     tenant::{self, with_tenant},
     wait,
 };
-use stackube_openstack::network::PortFilter;
+use stackube_openstack::{
+    id::NetworkId,
+    network::{CreatePort, PortFilter},
+};
 
 use crate::shared;
 
@@ -148,6 +152,7 @@ async fn a_tenant_with_running_pods_is_deleted_completely() {
         for pod in ["a", "b", "c"] {
             pods::run(&devbox, &tenant.name_any(), pod, pod).await;
         }
+        assert_says_what_it_waits_for(&devbox, &tenant).await;
     })
     .await;
     let left = devbox
@@ -160,6 +165,55 @@ async fn a_tenant_with_running_pods_is_deleted_completely() {
         left.split_whitespace().count() <= live,
         "interfaces without a Port: {left}"
     );
+}
+
+/// Deletes the Tenant while the cloud's operators hold a port of their own on its network: that is theirs to remove, and is told.
+async fn assert_says_what_it_waits_for(devbox: &Devbox, tenant: &stackube_api::Tenant) {
+    let name = tenant.name_any();
+    let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
+    let status = networks.get(&name).await.unwrap().status.unwrap();
+    let foreign = CreatePort {
+        project_id: tenant::project_of(tenant),
+        network_id: NetworkId::new(status.network_id.unwrap()).unwrap(),
+        name: "foreign".into(),
+        description: String::new(),
+        tags: vec![],
+        fixed_ips: vec![],
+        security_groups: vec![],
+        device_owner: "network:e2e".into(),
+        device_id: String::new(),
+        admin_state_up: true,
+        binding_host_id: None,
+    };
+    let session = devbox.cloud.service();
+    let port = session.create_port(&foreign).await.unwrap().id;
+    let body = async {
+        devbox
+            .kubectl(&["delete", "tenant", &name, "--wait=false"], "")
+            .await
+            .unwrap();
+        // Not by an Event on the Network: in a namespace that is being removed nothing can be made any more.
+        let shown = "jsonpath={.status.state}: {.status.message}|{.status.conditions[?(@.type==\"Ready\")].message}";
+        wait::until(
+            "the Tenant says what it waits for",
+            Duration::from_secs(120),
+            || async {
+                let shown = devbox.kubectl(&["get", "tenant", &name, "-o", shown], "").await?;
+                let (state, condition) = shown.split_once('|').unwrap_or_default();
+                ensure!(state == format!("Terminating: {condition}"), "{shown}");
+                ensure!(
+                    condition.contains(port.as_str()) && condition.contains("InUse"),
+                    "{shown}"
+                );
+                Ok(())
+            },
+        )
+        .await;
+    };
+    always(body, async {
+        session.delete_port(&port).await.unwrap();
+    })
+    .await;
 }
 
 /// Pod ports of the tenant that are claimed by a pod.
