@@ -48,9 +48,9 @@ impl Scene<'_> {
         self.attacker.guest.end().await;
         drop(floods);
         assert_eq!((quiet.failed, loud.failed), (0, 0), "requests of another tenant's pod");
-        // Generous, for a machine whose few processors the floods keep busy as well: ten times as long, or what the loss of a
-        // connection's first packet would cost, one second.
-        let bound = (10 * quiet.p99).max(1_000_000);
+        // Generous, for a machine whose few processors the floods keep busy as well: ten times as long, or two seconds, since a
+        // connection's first packet that finds a full queue there is sent again after one.
+        let bound = (10 * quiet.p99).max(2_000_000);
         assert!(loud.p99 <= bound, "{quiet:?} without the floods, {loud:?} with them");
     }
 
