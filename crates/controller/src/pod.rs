@@ -27,6 +27,9 @@ mod prune;
 pub(crate) use need::{Need, need};
 use network_of::network_of;
 
+/// Pods of a page of the list, which is in memory as a whole before anything is dropped of it: a pod may take megabytes.
+const PAGE: u32 = 10;
+
 /// All pods that are bound to a node and not in the node's own network, without what is not needed of them. `ended` is told
 /// the Port of each that has changed or vanished.
 pub(crate) fn controller(
@@ -35,7 +38,9 @@ pub(crate) fn controller(
     touched: impl Fn(ObjectRef<Port>) + Send + 'static,
 ) -> Controller<Pod> {
     let reader = writer.as_reader();
-    let bound = watcher::Config::default().fields("spec.nodeName!=,spec.hostNetwork=false");
+    let bound = watcher::Config::default()
+        .fields("spec.nodeName!=,spec.hostNetwork=false")
+        .page_size(PAGE);
     let pods = watcher(Api::<Pod>::all(client), bound)
         .default_backoff()
         .modify(prune::prune)

@@ -13,6 +13,7 @@ pub mod model;
 pub mod names;
 pub mod probe;
 pub mod program;
+pub mod ration;
 pub mod run;
 pub mod serve;
 pub mod watch;

@@ -42,6 +42,7 @@ pub struct Metrics {
     registry: Arc<Registry>,
     changes: Family<KindLabel, Counter>,
     watch_failures: Family<KindLabel, Counter>,
+    rationed: Gauge,
     sync: SyncMetrics,
 }
 
@@ -85,6 +86,11 @@ impl Metrics {
             "Watches of the API server that broke and were started again",
             new.watch_failures.clone(),
         );
+        registry.register(
+            "parts_left_out",
+            "Ports and endpoints that are neither in the maps nor in DNS, since their namespace has used up its ration of memory",
+            new.rationed.clone(),
+        );
         new.sync.register(&mut registry);
         more(&mut registry);
         new.registry = Arc::new(registry);
@@ -101,6 +107,11 @@ impl Metrics {
         self.watch_failures
             .get_or_create(&KindLabel { kind: kind.name() })
             .inc();
+    }
+
+    /// How many ports and endpoints are left out, since their namespaces have used up their rations.
+    pub fn rationed(&self, parts: usize) {
+        self.rationed.set(i64::try_from(parts).unwrap_or(i64::MAX));
     }
 
     /// Records that the maps were brought up to date, by so many writes.
@@ -196,6 +207,7 @@ mod tests {
         let metrics = Metrics::new(|_| {});
         metrics.changed(Kind::EndpointSlice);
         metrics.writer(true);
+        metrics.rationed(3);
         let sizes = Sizes {
             networks: 2,
             services: 8,
@@ -210,6 +222,7 @@ mod tests {
             "stackube_proxy_map_writes_total 5",
             "stackube_proxy_writer 1",
             "stackube_proxy_services 8",
+            "stackube_proxy_parts_left_out 3",
             "stackube_proxy_services_left_out 1",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");

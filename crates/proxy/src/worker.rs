@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::model::{Cluster, Desired, Update};
 use crate::names::{self, Names, PodIdentities};
 use crate::program::{Done, ProgramError, Programmer};
+use crate::ration::Ration;
 use crate::run::{MAPS, WATCHES};
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
@@ -44,6 +45,9 @@ pub enum WorkerError {
 /// Keeps the maps as the cluster is.
 #[derive(Debug)]
 pub struct Worker {
+    ration: Ration,
+    /// Namespaces that want more than their ration, as was said last.
+    rationed: BTreeSet<String>,
     cluster: Cluster,
     desired: Desired,
     programmer: Programmer,
@@ -66,6 +70,8 @@ impl Worker {
     pub fn new(cluster: Cluster, maps: &Path, names: &Names, metrics: Metrics, readiness: Readiness) -> Self {
         let now = Instant::now();
         Self {
+            ration: Ration::default(),
+            rationed: BTreeSet::new(),
             cluster,
             desired: Desired::default(),
             programmer: Programmer::new(maps),
@@ -109,15 +115,30 @@ impl Worker {
             }
             let began = Instant::now();
             for change in batch.drain(..) {
-                self.take_in(&change);
+                self.take_in(change);
             }
+            self.say_who_is_rationed();
             if self.unlisted.is_empty() {
                 tokio::task::block_in_place(|| self.write(began));
             }
         }
     }
 
-    fn take_in(&mut self, change: &Change) {
+    fn say_who_is_rationed(&mut self) {
+        let left_out = self.ration.left_out();
+        for (namespace, parts) in left_out.iter().filter(|(name, _)| !self.rationed.contains(*name)) {
+            warn!(
+                namespace,
+                parts,
+                "the namespace's ration of this node's memory is used up; these ports and endpoints are left out until they are written again"
+            );
+        }
+        self.metrics.rationed(left_out.values().sum());
+        self.rationed = left_out.keys().cloned().collect();
+    }
+
+    fn take_in(&mut self, change: Change) {
+        let change = &self.ration.admit(change);
         names::feed(&self.store, &self.cluster, change);
         match change {
             Change::Is(object) => self.is(object),

@@ -15,6 +15,10 @@ const HEADER: usize = 12;
 /// Bytes of an OPT record without options.
 const OPT: u16 = 11;
 
+/// More records than any reply can hold: the shortest, an address, takes 16 of at most 65535 bytes. An answer that is cut off here
+/// does not fit, so TC says that there is more.
+pub(crate) const RECORDS_MAX: usize = 1 << 12;
+
 /// Smallest UDP payload that every client takes.
 const PAYLOAD_MIN: u16 = 512;
 

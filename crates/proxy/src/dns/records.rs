@@ -6,7 +6,8 @@
 mod service;
 mod view;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::btree_map::Entry as BTreeEntry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::Ipv4Addr;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -44,15 +45,16 @@ struct Network {
 #[derive(Debug, Default)]
 struct Namespace {
     services: HashMap<String, Entry>,
-    reverse: HashMap<Ipv4Addr, Vec<Reverse>>,
+    /// Names by address, and how many slices of the Service say so: a change costs as much as the slice that it is about.
+    reverse: BTreeMap<(Ipv4Addr, Reverse), usize>,
     pods: HashSet<Ipv4Addr>,
 }
 
 /// What an address is called: a Service, or an endpoint of a headless Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Reverse {
-    service: String,
-    hostname: Option<String>,
+    service: Arc<str>,
+    hostname: Option<Arc<str>>,
 }
 
 impl Store {
@@ -84,12 +86,12 @@ impl Store {
         };
         let record = service::service(service);
         self.write()
-            .change(namespace, name, |entry| entry.service = Some(record));
+            .change(namespace, name, None, |entry| entry.service = Some(record));
     }
 
     /// Removes a Service. Unknown ones are ignored.
     pub fn remove_service(&self, namespace: &str, name: &str) {
-        self.write().change(namespace, name, |entry| entry.service = None);
+        self.write().change(namespace, name, None, |entry| entry.service = None);
     }
 
     /// Adds or replaces an EndpointSlice. One of IPv6 addresses, or of no Service, is ignored.
@@ -105,14 +107,14 @@ impl Store {
             return;
         }
         let record = service::slice(slice);
-        self.write().change(namespace, owner, |entry| {
+        self.write().change(namespace, owner, Some(name), |entry| {
             entry.slices.insert(name.clone(), record);
         });
     }
 
     /// Removes the EndpointSlice `slice` of the Service `service`. Unknown ones are ignored.
     pub fn remove_slice(&self, namespace: &str, service: &str, slice: &str) {
-        self.write().change(namespace, service, |entry| {
+        self.write().change(namespace, service, Some(slice), |entry| {
             entry.slices.remove(slice);
         });
     }
@@ -168,8 +170,8 @@ impl Inner {
         }
     }
 
-    fn change(&mut self, namespace: &str, service: &str, change: impl FnOnce(&mut Entry)) {
-        self.namespace(namespace).change(service, change);
+    fn change(&mut self, namespace: &str, service: &str, slice: Option<&str>, change: impl FnOnce(&mut Entry)) {
+        self.namespace(namespace).change(service, slice, change);
         self.tidy(namespace);
     }
 
@@ -186,29 +188,44 @@ impl Namespace {
         self.services.is_empty() && self.pods.is_empty()
     }
 
-    /// Changes one Service and keeps the reverse index true.
-    fn change(&mut self, service: &str, change: impl FnOnce(&mut Entry)) {
+    /// Changes one Service, or only one `slice` of it, and keeps the reverse index true.
+    fn change(&mut self, service: &str, slice: Option<&str>, change: impl FnOnce(&mut Entry)) {
         let entry = self.services.entry(service.to_owned()).or_default();
-        let old = entry.addresses();
+        let old = entry.addresses(slice);
         change(entry);
-        let new = entry.addresses();
+        let new = entry.addresses(slice);
         if entry.service.is_none() && entry.slices.is_empty() {
             self.services.remove(service);
         }
-        let named = |hostname: &Option<String>| Reverse {
-            service: service.to_owned(),
-            hostname: hostname.clone(),
+        let service: Arc<str> = service.into();
+        let named = |(address, hostname)| {
+            let service = Arc::clone(&service);
+            (address, Reverse { service, hostname })
         };
-        for (address, hostname) in old.difference(&new) {
-            if let Some(names) = self.reverse.get_mut(address) {
-                names.retain(|name| *name != named(hostname));
-                if names.is_empty() {
-                    self.reverse.remove(address);
+        // First what is new, so that a name that stays is not removed in between.
+        for name in new {
+            *self.reverse.entry(named(name)).or_default() += 1;
+        }
+        for name in old {
+            if let BTreeEntry::Occupied(mut count) = self.reverse.entry(named(name)) {
+                *count.get_mut() -= 1;
+                if *count.get() == 0 {
+                    count.remove();
                 }
             }
         }
-        for (address, hostname) in new.difference(&old) {
-            self.reverse.entry(*address).or_default().push(named(hostname));
-        }
+    }
+
+    /// The names of an address in this namespace.
+    fn names(&self, address: Ipv4Addr) -> impl Iterator<Item = &Reverse> {
+        let first = Reverse {
+            service: "".into(),
+            hostname: None,
+        };
+        let names = self.reverse.range((address, first)..);
+        names
+            .map(|(name, _)| name)
+            .take_while(move |(of, _)| *of == address)
+            .map(|(_, name)| name)
     }
 }

@@ -6,6 +6,7 @@
     reason = "helpers outside of test functions; clippy exempts only those"
 )]
 
+mod abundance;
 mod cluster;
 mod conformance;
 mod handover;

@@ -1,17 +1,18 @@
 //! Services and EndpointSlices, reduced to what names need.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use hickory_proto::rr::Name;
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::api::discovery::v1 as discovery;
 
-/// A Service with its endpoints.
+/// A Service with its endpoints. Endpoints and ports stand beside each other, slice by slice: their product is never made.
 #[derive(Debug, Default)]
 pub(crate) struct Entry {
     pub(super) service: Option<Service>,
-    pub(super) slices: HashMap<String, Slice>,
+    pub(super) slices: BTreeMap<String, Slice>,
 }
 
 #[derive(Debug)]
@@ -47,7 +48,7 @@ pub(crate) struct Slice {
 #[derive(Debug)]
 struct Endpoint {
     address: Ipv4Addr,
-    hostname: String,
+    hostname: Arc<str>,
     ready: bool,
 }
 
@@ -61,17 +62,38 @@ impl Entry {
         }
     }
 
-    /// Ready endpoints in a stable order: host name and address, each pair once.
-    pub(crate) fn endpoints(&self) -> BTreeMap<(&str, Ipv4Addr), Vec<&Port>> {
-        let all = self.service.as_ref().is_some_and(|service| service.publish_not_ready);
-        let mut found: BTreeMap<_, Vec<&Port>> = BTreeMap::new();
-        for slice in self.slices.values() {
-            for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.ready || all) {
-                let ports = found.entry((endpoint.hostname.as_str(), endpoint.address)).or_default();
-                ports.extend(slice.ports.iter());
-            }
-        }
-        found
+    /// Ready endpoints in a stable order, host name and address. A pair comes as often as slices have it.
+    pub(crate) fn endpoints(&self) -> impl Iterator<Item = (&str, Ipv4Addr)> {
+        let all = self.publishes_not_ready();
+        let endpoints = self.slices.values().flat_map(move |slice| slice.ready(all));
+        endpoints.map(|endpoint| (&*endpoint.hostname, endpoint.address))
+    }
+
+    /// Ports of all slices that have a ready endpoint.
+    pub(crate) fn endpoint_ports(&self) -> impl Iterator<Item = &Port> {
+        let all = self.publishes_not_ready();
+        let served = self
+            .slices
+            .values()
+            .filter(move |slice| slice.ready(all).next().is_some());
+        served.flat_map(|slice| &slice.ports)
+    }
+
+    /// Port number, host name and address of the ready endpoints that serve a port of which `admit` is true, in a stable order.
+    pub(crate) fn serving(&self, admit: impl Fn(&Port) -> bool) -> impl Iterator<Item = (u16, &str, Ipv4Addr)> {
+        let all = self.publishes_not_ready();
+        self.slices.values().flat_map(move |slice| {
+            let ports = slice.ports.iter().filter(|port| admit(port));
+            let numbers: BTreeSet<u16> = ports.map(|port| port.number).collect();
+            numbers.into_iter().flat_map(move |number| {
+                let endpoints = slice.ready(all);
+                endpoints.map(move |endpoint| (number, &*endpoint.hostname, endpoint.address))
+            })
+        })
+    }
+
+    fn publishes_not_ready(&self) -> bool {
+        self.service.as_ref().is_some_and(|service| service.publish_not_ready)
     }
 
     /// Ports of the Service itself.
@@ -80,16 +102,27 @@ impl Entry {
     }
 
     /// What the reverse zone has of this Service: address and, for endpoints, host name.
-    pub(super) fn addresses(&self) -> HashSet<(Ipv4Addr, Option<String>)> {
-        match self.kind() {
-            Some(Kind::Cluster(address)) => HashSet::from([(*address, None)]),
-            Some(Kind::Headless) => self
-                .endpoints()
-                .into_keys()
-                .map(|(hostname, address)| (address, Some(hostname.to_owned())))
-                .collect(),
-            Some(Kind::External(_)) | None => HashSet::new(),
+    /// With `slice`, of that slice alone, for a change that leaves the rest as it is.
+    pub(super) fn addresses(&self, slice: Option<&str>) -> Vec<(Ipv4Addr, Option<Arc<str>>)> {
+        match (self.kind(), slice) {
+            (Some(Kind::Cluster(address)), None) => vec![(*address, None)],
+            (Some(Kind::Headless), None) => self.named(self.slices.values()).collect(),
+            (Some(Kind::Headless), Some(slice)) => self.named(self.slices.get(slice).into_iter()).collect(),
+            (Some(Kind::Cluster(_)), Some(_)) | (Some(Kind::External(_)) | None, _) => vec![],
         }
+    }
+
+    fn named<'a>(&self, slices: impl Iterator<Item = &'a Slice>) -> impl Iterator<Item = (Ipv4Addr, Option<Arc<str>>)> {
+        let all = self.publishes_not_ready();
+        let endpoints = slices.flat_map(move |slice| slice.ready(all));
+        endpoints.map(|endpoint| (endpoint.address, Some(Arc::clone(&endpoint.hostname))))
+    }
+}
+
+impl Slice {
+    /// Endpoints that have names: those that are ready, or `all`.
+    fn ready(&self, all: bool) -> impl Iterator<Item = &Endpoint> {
+        self.endpoints.iter().filter(move |endpoint| endpoint.ready || all)
     }
 }
 
@@ -154,9 +187,10 @@ pub(super) fn slice(slice: &discovery::EndpointSlice) -> Slice {
             address,
             hostname: endpoint
                 .hostname
-                .clone()
+                .as_deref()
                 .filter(|hostname| !hostname.is_empty())
-                .map_or_else(|| dashed(address), |hostname| hostname.to_ascii_lowercase()),
+                .map_or_else(|| dashed(address), str::to_ascii_lowercase)
+                .into(),
             // Unknown counts as ready.
             ready: conditions.and_then(|conditions| conditions.ready).unwrap_or(true),
         })

@@ -6,6 +6,7 @@ use std::sync::RwLockReadGuard;
 
 use super::{Entry, Inner, Kind, Network, Store};
 use crate::dns::identity::{Client, NetworkId};
+use crate::dns::message::RECORDS_MAX;
 
 /// Services of the system network that every network sees, by namespace and name.
 #[derive(Clone, Debug, Default)]
@@ -81,25 +82,24 @@ impl View<'_> {
         let network = self.network();
         let content = network.and_then(|network| network.namespaces.get(namespace));
         content.is_some_and(|content| {
-            let names = content.reverse.get(&address).into_iter().flatten();
             address == self.client.address
                 || content.pods.contains(&address)
-                || names.into_iter().any(|name| name.hostname.is_some())
+                || content.names(address).any(|name| name.hostname.is_some())
         })
     }
 
-    /// The names of an address, sorted.
+    /// The names of an address, sorted; as many as a reply can hold.
     pub(crate) fn reverse(&self, address: Ipv4Addr) -> Vec<Pointer> {
         let own = self.network().into_iter().flat_map(|network| &network.namespaces);
         let mut found: Vec<_> = own
             .flat_map(|(namespace, content)| {
-                let names = content.reverse.get(&address).into_iter().flatten();
-                names.map(|name| Pointer {
-                    hostname: name.hostname.clone(),
-                    service: name.service.clone(),
+                content.names(address).map(|name| Pointer {
+                    hostname: name.hostname.as_deref().map(str::to_owned),
+                    service: (*name.service).to_owned(),
                     namespace: namespace.clone(),
                 })
             })
+            .take(RECORDS_MAX)
             .collect();
         for (namespace, names) in &self.shared.services {
             for name in names {

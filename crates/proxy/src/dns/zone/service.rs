@@ -1,11 +1,13 @@
 //! Names of Services and of their endpoints.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+use std::net::Ipv4Addr;
 
 use hickory_proto::rr::rdata::{A, CNAME, SRV};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
 
 use super::{Lookup, Question, Zone};
+use crate::dns::message::RECORDS_MAX;
 use crate::dns::records::{Entry, Kind, Port};
 
 /// All records of a kind weigh the same; the specification leaves the numbers open.
@@ -19,15 +21,17 @@ impl Zone {
             (Some(Kind::External(target)), []) => self.external(question, target),
             (Some(Kind::Cluster(address)), []) => self.only(question, vec![RData::A(A(*address))]),
             (Some(Kind::Cluster(address)), [rest @ .., protocol]) => {
-                let ports = entry.ports();
-                self.ports(question, ports.iter(), rest, protocol, |port, answers, additionals| {
-                    // The target is the Service: what was asked, less `_port._proto`.
-                    let target = question
-                        .name
-                        .trim_to(usize::from(question.name.num_labels()).saturating_sub(2));
-                    additionals.push(self.record(&target, RData::A(A(*address))));
-                    let srv = SRV::new(PRIORITY, WEIGHT, port, target);
-                    answers.push(self.record(question.name, RData::SRV(srv)));
+                self.ports(question, entry.ports().iter(), rest, protocol, || {
+                    // The target is the Service.
+                    let target = parent(question.name);
+                    let ports = entry.ports().iter().filter(|port| matches(port, rest, protocol));
+                    let numbers: BTreeSet<u16> = ports.map(|port| port.number).collect();
+                    let records = numbers.into_iter().take(RECORDS_MAX).map(|port| {
+                        let srv = SRV::new(PRIORITY, WEIGHT, port, target.clone());
+                        let address = self.record(&target, RData::A(A(*address)));
+                        (self.record(question.name, RData::SRV(srv)), address)
+                    });
+                    records.unzip()
                 })
             }
             (Some(Kind::Headless), rest) => self.headless(entry, question, rest),
@@ -47,69 +51,83 @@ impl Zone {
     }
 
     fn headless(&self, entry: &Entry, question: &Question<'_>, rest: &[&str]) -> Lookup {
-        let endpoints = entry.endpoints();
         match rest {
             // Without ready endpoints there is no such name (2.4.1).
-            [] => {
-                let addresses: BTreeSet<_> = endpoints.keys().map(|(_, address)| *address).collect();
-                self.only(question, addresses.into_iter().map(|a| RData::A(A(a))).collect())
-            }
+            [] => self.addresses(question, entry.endpoints()),
             [host] if !host.starts_with('_') => {
-                let addresses = endpoints.keys().filter(|(hostname, _)| hostname == host);
-                self.only(question, addresses.map(|(_, address)| RData::A(A(*address))).collect())
+                self.addresses(question, entry.endpoints().filter(|(hostname, _)| hostname == host))
             }
-            [rest @ .., protocol] => {
-                let ports = endpoints.values().flatten().copied();
-                let mut seen = BTreeSet::new();
-                self.ports(question, ports, rest, protocol, |number, answers, additionals| {
-                    for ((hostname, address), ports) in &endpoints {
-                        let serves = |port: &&Port| port.number == number && matches(port, rest, protocol);
-                        if !ports.iter().any(serves) || !seen.insert((number, *hostname, *address)) {
-                            continue;
-                        }
-                        let service = question
-                            .name
-                            .trim_to(usize::from(question.name.num_labels()).saturating_sub(2));
-                        let Ok(target) = service.prepend_label(*hostname) else {
-                            continue;
-                        };
-                        additionals.push(self.record(&target, RData::A(A(*address))));
-                        let srv = self.record(question.name, RData::SRV(SRV::new(PRIORITY, WEIGHT, number, target)));
-                        // One host name with several addresses is one target.
-                        if !answers.contains(&srv) {
-                            answers.push(srv);
-                        }
-                    }
-                })
-            }
+            [rest @ .., protocol] => self.ports(question, entry.endpoint_ports(), rest, protocol, || {
+                self.targets(question, entry.serving(|port| matches(port, rest, protocol)))
+            }),
         }
     }
 
-    /// `_proto` exists if a port has that protocol; `_port._proto` has what `make` adds for each of its numbers.
+    fn addresses<'e>(&self, question: &Question<'_>, endpoints: impl Iterator<Item = (&'e str, Ipv4Addr)>) -> Lookup {
+        let mut seen = HashSet::new();
+        let addresses = endpoints
+            .map(|(_, address)| address)
+            .filter(|address| seen.insert(*address));
+        let addresses: BTreeSet<_> = addresses.take(RECORDS_MAX).collect();
+        self.only(question, addresses.into_iter().map(|a| RData::A(A(a))).collect())
+    }
+
+    /// A record for each host name and port number, and its addresses: as many as a reply can hold.
+    fn targets<'e>(
+        &self,
+        question: &Question<'_>,
+        serving: impl Iterator<Item = (u16, &'e str, Ipv4Addr)>,
+    ) -> (Vec<Record>, Vec<Record>) {
+        let service = parent(question.name);
+        let (mut answers, mut additionals) = (vec![], vec![]);
+        let (mut seen, mut targets) = (HashSet::new(), HashSet::new());
+        for found in serving {
+            if answers.len() >= RECORDS_MAX {
+                break;
+            }
+            let (number, hostname, address) = found;
+            if !seen.insert(found) {
+                continue;
+            }
+            let Ok(target) = service.prepend_label(hostname) else {
+                continue;
+            };
+            if additionals.len() < RECORDS_MAX {
+                additionals.push(self.record(&target, RData::A(A(address))));
+            }
+            // One host name with several addresses is one target.
+            if targets.insert((number, hostname)) {
+                let srv = SRV::new(PRIORITY, WEIGHT, number, target);
+                answers.push(self.record(question.name, RData::SRV(srv)));
+            }
+        }
+        (answers, additionals)
+    }
+
+    /// `_proto` exists if a port has that protocol; `_port._proto` has what `make` finds.
     fn ports<'p>(
         &self,
         question: &Question<'_>,
-        ports: impl Iterator<Item = &'p Port>,
+        mut ports: impl Iterator<Item = &'p Port>,
         rest: &[&str],
         protocol: &str,
-        mut make: impl FnMut(u16, &mut Vec<Record>, &mut Vec<Record>),
+        make: impl FnOnce() -> (Vec<Record>, Vec<Record>),
     ) -> Lookup {
-        let numbers: BTreeSet<u16> = ports
-            .filter(|port| matches(port, rest, protocol))
-            .map(|port| port.number)
-            .collect();
-        match (numbers.is_empty(), rest, question.rtype) {
-            (true, ..) | (false, [_, _, ..], _) => self.nx_domain(),
-            (false, [_], RecordType::SRV) => {
-                let (mut answers, mut additionals) = (Vec::new(), Vec::new());
-                for number in numbers {
-                    make(number, &mut answers, &mut additionals);
-                }
+        let exists = ports.any(|port| matches(port, rest, protocol));
+        match (exists, rest, question.rtype) {
+            (false, ..) | (true, [_, _, ..], _) => self.nx_domain(),
+            (true, [_], RecordType::SRV) => {
+                let (answers, additionals) = make();
                 Lookup::Found { answers, additionals }
             }
             _ => self.no_data(),
         }
     }
+}
+
+/// The Service of `_port._proto.service`.
+fn parent(name: &Name) -> Name {
+    name.trim_to(usize::from(name.num_labels()).saturating_sub(2))
 }
 
 /// True if the port's protocol, and its name if one is given, are those of the labels.
