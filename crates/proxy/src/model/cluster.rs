@@ -11,8 +11,9 @@ use stackube_api::Port;
 use stackube_api::names::SYSTEM_NAMESPACE;
 
 use super::claims::{Claim, Rank};
-use super::endpoints::{Policy, backends};
+use super::endpoints::{Policy, backends, serving};
 use super::{Backend, ObjectName, Protocol, ServiceRecord, Slice, Target, Viewpoint, Vip};
+use crate::program::Share;
 
 /// The Service of the API servers.
 const KUBERNETES: (&str, &str) = ("default", "kubernetes");
@@ -267,7 +268,8 @@ impl Cluster {
         self.services.len()
     }
 
-    /// What a Service claims in its network, whose pods are in `range`.
+    /// What a Service claims in its network, whose pods are in `range`. Of all its ports together there is one backend more than the whole
+    /// network may have in the maps, so that it shows that some are left out, and no more: ports times endpoints can be millions.
     pub fn claims_of(&self, service: &ObjectName, range: Ipv4Net) -> Vec<Claim> {
         let Some(record) = self.services.get(service) else {
             return vec![];
@@ -278,11 +280,17 @@ impl Cluster {
             Policy::Cluster
         };
         let mut claims = vec![];
+        let serving = serving(self.slices_of(service));
+        let mut room = Share::LIMIT.backends + 1;
         for port in &record.ports {
-            let target = |policy| Target {
-                backends: backends(self.slices_of(service), port, policy, &self.viewpoint, Some(range)),
-                host: false,
-                affinity: record.affinity,
+            let mut target = |policy| {
+                let backends = backends(&serving, port, policy, &self.viewpoint, Some(range), room);
+                room -= backends.len();
+                Target {
+                    backends,
+                    host: false,
+                    affinity: record.affinity,
+                }
             };
             claims.push((port.at(record.cluster_ip), Rank::ClusterIp, target(own)));
             // A pod's own network is never behind a balancer's address.
@@ -320,9 +328,9 @@ impl Cluster {
         let mut api = vec![];
         if let Some(record) = self.services.get(&kubernetes) {
             for port in &record.ports {
-                let slices = self.slices_of(&kubernetes);
+                let serving = serving(self.slices_of(&kubernetes));
                 let target = Target {
-                    backends: backends(slices, port, Policy::Cluster, &self.viewpoint, None),
+                    backends: backends(&serving, port, Policy::Cluster, &self.viewpoint, None, usize::MAX),
                     host: true,
                     affinity: None,
                 };

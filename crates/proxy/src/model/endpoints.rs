@@ -1,6 +1,7 @@
 //! EndpointSlices, and which endpoints a connection may go to: the rules of kube-proxy (Service, EndpointSlice and
 //! "Traffic Distribution" in the Kubernetes reference).
 
+use std::collections::HashMap;
 use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
@@ -118,28 +119,40 @@ pub(super) enum Policy {
     Local,
 }
 
-/// Backends of a port of a Service with `slices`, sorted. `inside` is the range of the pods' network: addresses outside of it
+/// The slices that serve a port of the Service, with the number there, by name and protocol of the port.
+pub(super) type Serving<'a> = HashMap<(&'a str, Protocol), Vec<(&'a Slice, u16)>>;
+
+/// Arranges slices by port, so that a Service with many ports does not search all of them for each.
+pub(super) fn serving<'a>(slices: impl Iterator<Item = &'a Slice>) -> Serving<'a> {
+    let mut serving = Serving::new();
+    for slice in slices {
+        for (name, protocol, number) in &slice.ports {
+            serving.entry((name, *protocol)).or_default().push((slice, *number));
+        }
+    }
+    serving
+}
+
+/// At most `most` backends of a port of a Service, sorted. `inside` is the range of the pods' network: addresses outside of it
 /// are left out, because whoever writes slices by hand must not lead the datapath anywhere else.
 pub(super) fn backends<'a>(
-    slices: impl Iterator<Item = &'a Slice>,
+    serving: &Serving<'a>,
     port: &ServicePort,
     policy: Policy,
     viewpoint: &Viewpoint,
     inside: Option<Ipv4Net>,
+    most: usize,
 ) -> Vec<Backend> {
-    let mut candidates: Vec<(&Endpoint, u16)> = vec![];
-    for slice in slices {
-        let numbers = slice
-            .ports
+    if most == 0 {
+        return vec![];
+    }
+    let mut candidates: Vec<(&'a Endpoint, u16)> = vec![];
+    for (slice, number) in serving.get(&(port.name.as_str(), port.protocol)).into_iter().flatten() {
+        let usable = slice
+            .endpoints
             .iter()
-            .filter(|(name, protocol, _)| *name == port.name && *protocol == port.protocol);
-        for (_, _, number) in numbers {
-            let usable = slice
-                .endpoints
-                .iter()
-                .filter(|e| inside.is_none_or(|range| range.contains(&e.address)));
-            candidates.extend(usable.map(|endpoint| (endpoint, *number)));
-        }
+            .filter(|e| inside.is_none_or(|range| range.contains(&e.address)));
+        candidates.extend(usable.map(|endpoint| (endpoint, *number)));
     }
     if policy == Policy::Local {
         candidates.retain(|(endpoint, _)| endpoint.local);
@@ -156,6 +169,8 @@ pub(super) fn backends<'a>(
     }
     chosen.sort_unstable();
     chosen.dedup();
+    chosen.truncate(most);
+    chosen.shrink_to_fit();
     chosen
 }
 

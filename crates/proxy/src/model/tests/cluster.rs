@@ -2,6 +2,39 @@ use proptest::prelude::*;
 use rstest::rstest;
 
 use super::*;
+use crate::program::Share;
+
+#[test]
+fn ports_times_endpoints_stop_at_the_share() {
+    let mut cluster = cluster();
+    cluster.namespace("t", Some("t"));
+    cluster.port(&port("t", "p", "t", "10.244.0.9"));
+    // 2 million backends, if each port had all of its own.
+    let ports: Vec<_> = (1..=1000)
+        .map(|n| json!({"name": format!("p{n}"), "port": n}))
+        .collect();
+    cluster.service(&service("t", "web", json!({"clusterIP": "10.96.1.1", "ports": ports})));
+    for n in 0..2 {
+        let endpoints =
+            (0..1000).map(|i| json!({"addresses": [format!("10.244.{}.{}", 1 + 4 * n + i / 250, i % 250)]}));
+        let mut slice = slice("t", "web", 80, endpoints.collect());
+        slice.metadata.name = Some(format!("web-{n}"));
+        slice.ports = serde_json::from_value(ports.clone().into()).unwrap();
+        cluster.slice(&slice);
+    }
+    let desired = settled(&mut cluster);
+    let of = |n| {
+        desired
+            .get("t", &vip(&format!("10.96.1.1:{n}")))
+            .unwrap()
+            .backends
+            .len()
+    };
+    assert_eq!(of(1), 2000);
+    // One more than may be, so that the writer sees that something is left out.
+    assert_eq!((1..=1000).map(of).sum::<usize>(), Share::LIMIT.backends + 1);
+    assert_eq!(of(1000), 0, "the address is still there, and refuses");
+}
 
 /// Two tenants with everything equal, and the administrator's namespace.
 fn two_tenants() -> Cluster {
