@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
-use serde_json::Value;
+use serde_json::{Value, json};
 use stackube_e2e::{
     devbox::Devbox,
     identity::Identity,
@@ -18,17 +18,41 @@ use stackube_e2e::{
 use crate::shared;
 
 mod defaults;
+mod existing;
+mod stolen;
 mod subresources;
 mod tables;
 
 use tables::Attempt;
 
+/// Attempts, and those that were refused.
+#[derive(Clone, Copy, Default)]
+struct Count {
+    tried: usize,
+    refused: usize,
+}
+
+impl Count {
+    fn add(&mut self, refused: bool) {
+        self.tried += 1;
+        self.refused += usize::from(refused);
+    }
+}
+
+impl std::ops::AddAssign for Count {
+    fn add_assign(&mut self, other: Self) {
+        self.tried += other.tried;
+        self.refused += other.refused;
+    }
+}
+
 /// Sends all attempts as `who`; panics with those that were not answered as expected.
-async fn assert_answers(client: &Client, who: &Identity, attempts: Vec<Attempt>) {
-    let mut wrong = vec![];
+async fn assert_answers(client: &Client, who: &Identity, attempts: Vec<Attempt>) -> Count {
+    let (mut count, mut wrong) = (Count::default(), vec![]);
     let total = attempts.len();
     for attempt in attempts {
         let answer = who.try_create(client, &attempt.path, &attempt.object).await;
+        count.add(answer.is_err());
         let fits = match (&answer, &attempt.refusal) {
             (Ok(_), None) => true,
             (Err(error), Some(refusal)) => format!("{error:#}").contains(refusal.as_str()),
@@ -43,6 +67,7 @@ async fn assert_answers(client: &Client, who: &Identity, attempts: Vec<Attempt>)
         }
     }
     assert!(wrong.is_empty(), "{} of {total}: {wrong:#?}", wrong.len());
+    count
 }
 
 #[tokio::test]
@@ -51,20 +76,40 @@ async fn what_a_tenant_writes_cannot_reach_a_node_or_somebody_else() {
     let devbox = Devbox::connect().await;
     with_tenant(&devbox, "attacks", "", async |tenant| {
         let name = tenant.name_any();
-        let who = Identity::in_project(&devbox, &tenant::project_of(&tenant), "stackube-admin").await;
+        let project = tenant::project_of(&tenant);
+        let who = Identity::in_project(&devbox, &project, "stackube-admin").await;
         // The rules of pods and their templates hold for whoever writes into the namespace.
         let administrator = Identity::in_group("system:masters");
-        assert_answers(&devbox.kube, &who, tables::pods(&name)).await;
-        assert_answers(&devbox.kube, &administrator, tables::pods(&name)).await;
-        assert_answers(&devbox.kube, &who, tables::workloads(&name)).await;
-        assert_answers(
-            &devbox.kube,
-            &who,
-            tables::objects(&name, tenant::project_of(&tenant).as_str()),
-        )
-        .await;
+        let client = &devbox.kube;
+        let mut count = assert_answers(client, &who, tables::pods(&name)).await;
+        count += assert_answers(client, &administrator, tables::pods(&name)).await;
+        count += assert_answers(client, &who, tables::workloads(&name)).await;
+        count += assert_answers(client, &who, tables::objects(&name, project.as_str())).await;
+        a_pod_of_a_daemon_set(client, &who, &format!("/api/v1/namespaces/{name}/pods")).await;
+        count += stolen::token(&devbox, &who, &name, project.as_str()).await;
+
+        existing::make(&devbox, &name).await;
+        count += existing::assert_answers(client, &who, &name).await;
+        existing::subresources(client, &who, &name).await;
+        println!("attacks: {} attempts tried, {} refused", count.tried, count.refused);
     })
     .await;
+}
+
+/// Asserts that a pod may be bound to a node by name by Kubernetes' controller of DaemonSets, and by nobody else.
+async fn a_pod_of_a_daemon_set(client: &Client, who: &Identity, path: &str) {
+    let terms = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["stackube"]}]}]);
+    let affinity =
+        json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"},
+        "spec": {"affinity": affinity, "containers": [{"name": "c", "image": "busybox"}]}});
+    let controller = Identity::service_account("kube-system", "daemon-set-controller");
+    controller.try_create(client, path, &pod).await.unwrap();
+    subresources::refused(
+        "a node by name",
+        who.try_create(client, path, &pod).await,
+        "chosen by name",
+    );
 }
 
 #[tokio::test]
@@ -141,7 +186,7 @@ async fn the_controllers_account_gives_no_more_than_it_has() {
     let controller = Identity::service_account("stackube-system", "stackube-controller");
     let path = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
     let role = |group: &str, resource: &str| {
-        serde_json::json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "attack"},
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "attack"},
             "rules": [{"apiGroups": [group], "resources": [resource], "verbs": ["get"]}]})
     };
     let own = role("stackube.kubernetes.io", "tenants");

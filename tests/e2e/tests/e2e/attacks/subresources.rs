@@ -10,10 +10,11 @@ use stackube_e2e::{
     tenant::{self, with_tenant},
 };
 
+use super::stolen;
 use crate::shared;
 
 /// Panics unless the answer is a refusal that says `why`.
-fn refused(what: &str, answer: Result<Value>, why: &str) {
+pub(super) fn refused(what: &str, answer: Result<Value>, why: &str) {
     match answer {
         Ok(_) => panic!("{what} was admitted"),
         Err(error) => {
@@ -39,6 +40,8 @@ async fn no_subresource_gets_round_the_rules() {
         tokens(&devbox.kube, &who, &format!("{base}/serviceaccounts/default/token")).await;
         rights(&devbox.kube, &who, &name).await;
         labels(&devbox.kube, &who, &administrator, &name).await;
+        gated(&devbox, &who, &name).await;
+        stolen::from_inside(&devbox, &who, &name, "web").await;
     })
     .await;
 }
@@ -70,6 +73,24 @@ async fn pod(client: &Client, who: &Identity, path: &str) {
             "forbidden",
         ),
         (
+            "a mirror pod, later",
+            "web",
+            json!({"metadata": {"annotations": {"kubernetes.io/config.mirror": "x"}}}),
+            "config.mirror",
+        ),
+        (
+            "another image on the host's network",
+            "web",
+            json!({"spec": {"hostNetwork": true}}),
+            "Forbidden",
+        ),
+        (
+            "more than its quota, later",
+            "web/resize",
+            json!({"spec": {"containers": [{"name": "web", "resources": {"limits": {"memory": "900Gi"}}}]}}),
+            "exceeded quota",
+        ),
+        (
             "every taint, later",
             "web",
             json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
@@ -78,6 +99,28 @@ async fn pod(client: &Client, who: &Identity, path: &str) {
     ] {
         refused(what, who.try_patch(client, path, target, &patch).await, why);
     }
+}
+
+/// A pod that waits may still be changed as to where it runs.
+async fn gated(devbox: &Devbox, who: &Identity, namespace: &str) {
+    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "gated"},
+        "spec": {"schedulingGates": [{"name": "example.org/wait"}], "containers": [{"name": "c", "image": "busybox"}]}});
+    let create = ["-n", namespace, "create", "-f", "-"];
+    devbox.kubectl(&create, &pod.to_string()).await.unwrap();
+    let path = format!("/api/v1/namespaces/{namespace}/pods");
+    let selects = |key: &str| json!({"spec": {"nodeSelector": {key: "stackube"}}});
+    for (key, why) in [
+        ("node-role.kubernetes.io/control-plane", "by their role"),
+        ("kubernetes.io/hostname", "chosen by name"),
+    ] {
+        refused(
+            key,
+            who.try_patch(&devbox.kube, &path, "gated", &selects(key)).await,
+            why,
+        );
+    }
+    let zone = selects("topology.kubernetes.io/zone");
+    who.try_patch(&devbox.kube, &path, "gated", &zone).await.unwrap();
 }
 
 async fn proxies(client: &Client, who: &Identity, administrator: &Identity, base: &str) {

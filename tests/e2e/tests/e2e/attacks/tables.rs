@@ -8,6 +8,8 @@ pub(super) struct Attempt {
     pub(super) path: String,
     pub(super) object: Value,
     pub(super) refusal: Option<String>,
+    /// What the refusal says of an object that exists already, where that is something else.
+    pub(super) later: Option<String>,
 }
 
 /// Everything that makes pods: group and version, plural, kind.
@@ -55,6 +57,7 @@ pub(super) fn pods(namespace: &str) -> Vec<Attempt> {
             path: format!("/api/v1/namespaces/{namespace}/pods"),
             object: json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"}, "spec": spec}),
             refusal,
+            later: None,
         })
         .collect()
 }
@@ -70,6 +73,8 @@ pub(super) fn workloads(namespace: &str) -> Vec<Attempt> {
                 what: format!("{what} in a {kind}"),
                 path: path.clone(),
                 object: workload(version, kind, spec),
+                // The pods of a Job never change, whatever they would become.
+                later: (kind == "Job").then(|| "field is immutable".to_owned()),
                 refusal,
             })
         })
@@ -112,7 +117,35 @@ pub(super) fn objects(namespace: &str, project: &str) -> Vec<Attempt> {
             what: text(&row, "what").unwrap(),
             path: text(&row, "path").unwrap(),
             refusal: text(&row, "refused"),
+            later: text(&row, "later"),
             object: row["object"].take(),
         })
         .collect()
+}
+
+/// Something ordinary of each kind that the tables speak of, which runs no pod.
+pub(super) fn ordinary(namespace: &str) -> Vec<(String, Value)> {
+    let spec = json!({"containers": [{"name": "c", "image": "busybox"}], "nodeSelector": {"nowhere": "x"}});
+    let workloads = WORKLOADS.into_iter().map(|(version, plural, kind)| {
+        let mut object = workload(version, kind, spec.clone());
+        match kind {
+            "Job" | "CronJob" => object["spec"]["suspend"] = json!(true),
+            "DaemonSet" | "PodTemplate" => {}
+            _ => object["spec"]["replicas"] = json!(0),
+        }
+        let root = if version == "v1" { "api" } else { "apis" };
+        (format!("/{root}/{version}/namespaces/{namespace}/{plural}"), object)
+    });
+    let admitted = |attempt: &Attempt| attempt.refusal.is_none() && attempt.object["metadata"]["name"] == "attack";
+    let mut found: Vec<(String, Value)> = workloads.collect();
+    for mut attempt in objects(namespace, "none").into_iter().filter(admitted) {
+        if attempt.object["kind"] == "Service" {
+            // For one with a selector Kubernetes would make the Endpoints.
+            attempt.object["spec"]["selector"] = Value::Null;
+        }
+        if !found.iter().any(|(path, _)| *path == attempt.path) {
+            found.push((attempt.path, attempt.object));
+        }
+    }
+    found
 }
