@@ -212,6 +212,25 @@ async fn an_application_credential_has_its_own_roles_only() {
     .await;
 }
 
+async fn set_members(devbox: &Devbox, owner: &Owner, members: &Value) {
+    let patch = json!({"spec": {"members": members}}).to_string();
+    let patch = ["patch", "tenant", &owner.tenant, "--type=merge", "-p", &patch];
+    devbox.kubectl(&patch, "").await.unwrap();
+}
+
+/// The token of a new member.
+async fn member(devbox: &Devbox, keystone: &Keystone, owner: &Owner) -> String {
+    let name = tenant::unique("member");
+    let user = json!({"name": name, "domain_id": "default", "password": name});
+    let user = keystone.make("users", "user", user).await.unwrap();
+    set_members(devbox, owner, &json!([{"user": user, "role": "edit"}])).await;
+    let proof = by_password(&user, &name);
+    wait::until("a member", Duration::from_secs(60), || {
+        keystone.issue(&proof, project(&owner.project))
+    })
+    .await
+}
+
 #[tokio::test]
 async fn tokens_end_within_the_bound() {
     let _guard = shared().await;
@@ -225,7 +244,8 @@ async fn tokens_end_within_the_bound() {
                 .await;
             let taken = keystone.issue(&by_credential(&credential), None).await.unwrap();
             let stays = owner.token(keystone).await;
-            for token in [&revoked, &taken, &stays] {
+            let leaves = member(&devbox, keystone, &owner).await;
+            for token in [&revoked, &taken, &stays, &leaves] {
                 whoami(&devbox, token).await.unwrap();
             }
             // A token lives no longer than the application credential that it was issued for.
@@ -239,7 +259,14 @@ async fn tokens_end_within_the_bound() {
             let path = format!("users/{}/application_credentials", owner.user);
             let id = credential["id"].as_str().unwrap();
             keystone.remove(&format!("{path}/{id}")).await.unwrap();
-            for (what, token) in [("revoked", &revoked), ("taken away", &taken), ("expired", &expired)] {
+            set_members(&devbox, &owner, &json!([])).await;
+            let ended = [
+                ("revoked", &revoked),
+                ("taken away", &taken),
+                ("expired", &expired),
+                ("a member no more", &leaves),
+            ];
+            for (what, token) in ended {
                 wait::until(what, BOUND, || async {
                     let user = whoami(&devbox, token).await;
                     ensure!(user.is_err(), "it still works");

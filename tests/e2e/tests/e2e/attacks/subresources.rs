@@ -10,7 +10,6 @@ use stackube_e2e::{
     tenant::{self, with_tenant},
 };
 
-use super::stolen;
 use crate::shared;
 
 /// Panics unless the answer is a refusal that says `why`.
@@ -41,7 +40,6 @@ async fn no_subresource_gets_round_the_rules() {
         rights(&devbox.kube, &who, &name).await;
         labels(&devbox.kube, &who, &administrator, &name).await;
         gated(&devbox, &who, &name).await;
-        stolen::from_inside(&devbox, &who, &name, "web").await;
     })
     .await;
 }
