@@ -80,7 +80,9 @@ fn state_of_network(network: &Network) -> Option<u64> {
         .hash(&mut hasher);
     status.and_then(|status| status.message.as_deref()).hash(&mut hasher);
     network.metadata.uid.hash(&mut hasher);
-    network.metadata.deletion_timestamp.is_some().hash(&mut hasher);
+    // Of one that goes everything is news: what is told last, that it is gone, has nothing else that is new.
+    let going = network.metadata.deletion_timestamp.as_ref();
+    going.and(network.metadata.resource_version.as_ref()).hash(&mut hasher);
     Some(hasher.finish())
 }
 
@@ -215,4 +217,45 @@ async fn finish(
             .await;
     }
     Ok(Action::requeue(context.config.drift_interval))
+}
+
+#[cfg(test)]
+mod watch_tests {
+    use futures::TryStreamExt;
+    use serde_json::json;
+
+    use super::*;
+
+    fn network(version: &str, going: bool, state: &str) -> Network {
+        let mut network = json!({
+            "apiVersion": "stackube.io/v1", "kind": "Network",
+            "metadata": {"name": "test", "namespace": "test", "uid": "u-1", "resourceVersion": version},
+            "spec": {"cidr": "10.244.0.0/16", "gateway": "10.244.0.1"}, "status": {"state": state},
+        });
+        if going {
+            network["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:00Z");
+        }
+        serde_json::from_value(network).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_tenant_hears_of_its_networks_state_and_end_only() {
+        use watcher::Event::{Apply, Delete};
+        let events = [
+            Apply(network("1", false, "Active")),
+            // An ID was added.
+            Apply(network("2", false, "Active")),
+            Apply(network("3", true, "Terminating")),
+            // The API server gives what was deleted the version of its deletion.
+            Delete(network("4", true, "Terminating")),
+        ];
+        let heard: Vec<_> = futures::stream::iter(events.map(Ok))
+            .touched_objects()
+            .predicate_filter(state_of_network, PredicateConfig::default())
+            .map_ok(|network| network.resource_version().unwrap())
+            .try_collect()
+            .await
+            .unwrap();
+        assert_eq!(heard, ["1", "3", "4"]);
+    }
 }
