@@ -19,6 +19,7 @@ mod adopt;
 mod apply;
 mod deletion;
 mod inventory;
+mod leftovers;
 mod observed;
 mod owner;
 mod plan;
@@ -44,10 +45,13 @@ pub(crate) async fn run(controller: Controller<Network>, context: Arc<Context>, 
 }
 
 async fn reconcile(network: Arc<Network>, context: Arc<Context>) -> Result<Action, Stop> {
+    let api: Api<Network> = Api::namespaced(context.kube.clone(), &network.namespace().unwrap_or_default());
+    let Some(network) = reconcile::latest(&api, &*network).await? else {
+        return Ok(Action::await_change());
+    };
     if network.metadata.deletion_timestamp.is_some() {
         return deletion::reconcile(&network, &context).await;
     }
-    let api: Api<Network> = Api::namespaced(context.kube.clone(), &network.namespace().unwrap_or_default());
     let network = if finalizer::has(&*network) {
         network
     } else {
@@ -97,7 +101,8 @@ async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> 
     if record.was_ready() && adopted.is_none() && is_as_made(record, context, &owner, &wanted).await? {
         return Ok(());
     }
-    // The project is in the status before anything is made, so without it there is nothing to look for.
+    // The project is in the status before anything is made, so without it there is nothing to look for. The status is not from
+    // the cache (see `reconcile::latest`): that may not have yet what an earlier try wrote before it made things.
     let untouched = record.status().project_id.is_none();
     record.project(&owner.project).await?;
     let service = context.cloud.service();

@@ -94,6 +94,20 @@ pub(crate) async fn drive<K, F, Fut>(
     info!(kind, "controller stopped");
 }
 
+/// The object as it is now, for a reconcile to start from. The cached one may be older than what the last reconcile itself
+/// wrote: by its status, things would be made twice, and a status that has to be put right would seem to be right. `None` if it
+/// is gone, or another has its name by now.
+///
+/// # Errors
+/// Those of the API server.
+pub(crate) async fn latest<K>(api: &Api<K>, cached: &K) -> Result<Option<Arc<K>>, kube::Error>
+where
+    K: Resource + Clone + Debug + DeserializeOwned,
+{
+    let found = api.get_opt(&cached.name_any()).await?;
+    Ok(found.filter(|found| found.uid() == cached.uid()).map(Arc::new))
+}
+
 async fn timed(
     kind: &'static str,
     metrics: &Metrics,

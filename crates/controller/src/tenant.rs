@@ -108,10 +108,13 @@ pub(crate) async fn run(controller: Controller<Tenant>, context: Arc<Context>, s
 }
 
 async fn reconcile(tenant: Arc<Tenant>, context: Arc<Context>) -> Result<Action, Stop> {
+    let api: Api<Tenant> = Api::all(context.kube.clone());
+    let Some(tenant) = reconcile::latest(&api, &*tenant).await? else {
+        return Ok(Action::await_change());
+    };
     if tenant.metadata.deletion_timestamp.is_some() {
         return deletion::reconcile(&tenant, &context).await;
     }
-    let api: Api<Tenant> = Api::all(context.kube.clone());
     let tenant = if crate::finalizer::has(&*tenant) {
         tenant
     } else {

@@ -83,7 +83,7 @@ impl Work<'_> {
     ) -> Result<(), Stop> {
         let mut running = FuturesUnordered::new();
         let mut under_way: Vec<Action> = Vec::new();
-        let mut first_error = None;
+        let mut first_error: Option<Stop> = None;
         let mut started = 0;
         loop {
             if first_error.is_none() {
@@ -93,10 +93,9 @@ impl Work<'_> {
                     }
                     started += 1;
                     if started > MAX_ACTIONS {
-                        return Err(Stop::refused(
-                            "NotSettling",
-                            format!("Neutron does not keep what is set: {action:?}"),
-                        ));
+                        let message = format!("Neutron does not keep what is set: {action:?}");
+                        first_error = Some(Stop::refused("NotSettling", message));
+                        break;
                     }
                     under_way.push(action.clone());
                     running.push(self.perform(action));
@@ -110,12 +109,16 @@ impl Work<'_> {
                 Ok(change) => {
                     done(&action);
                     merge(observed, change);
-                    record.known(observed).await?;
+                    if let Err(error) = record.known(observed).await {
+                        first_error.get_or_insert_with(|| error.into());
+                    }
                 }
-                Err(error) => first_error = first_error.or(Some(error)),
+                Err(error) => {
+                    first_error.get_or_insert_with(|| error.into());
+                }
             }
         }
-        first_error.map_or(Ok(()), |error| Err(error.into()))
+        first_error.map_or(Ok(()), Err)
     }
 
     /// One action, with its result.
@@ -294,3 +297,6 @@ fn tag(observed: &mut Observed, object: &Taggable, tags: Vec<String>) {
         *place = tags;
     }
 }
+
+#[cfg(test)]
+mod tests;

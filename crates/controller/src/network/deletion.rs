@@ -12,7 +12,8 @@ use stackube_openstack::network::{FloatingIpFilter, PortFilter};
 use stackube_openstack::{Error, Session};
 
 use super::apply::Marks;
-use super::observed::{self, Observed};
+use super::leftovers::{self, Leftovers};
+use super::observed::legs;
 use super::owner::is_system;
 use super::status::Record;
 use crate::context::Context;
@@ -70,8 +71,8 @@ async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
     match network.spec.network_id.as_deref().filter(|id| !id.is_empty()) {
         Some(_) => leave(context, &session, &project, &status, &description).await,
         None => {
-            let observed = observed::observe(&session, &project, &status, &description).await?;
-            destroy(context, &session, &project, &observed).await
+            let found = leftovers::find(&session, &project, &status, &description).await?;
+            destroy(&context.cloud.service(), &session, &project, &found).await
         }
     }
 }
@@ -116,35 +117,34 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
     }
 }
 
-/// Everything on a network of ours, and the network.
-async fn destroy(context: &Context, session: &Session, project: &ProjectId, observed: &Observed) -> Result<(), Stop> {
-    let service = context.cloud.service();
-    if let Some(router) = &observed.router {
+/// Everything on networks of ours, and the networks.
+async fn destroy(service: &Session, session: &Session, project: &ProjectId, found: &Leftovers) -> Result<(), Stop> {
+    for router in &found.routers {
         let filter = FloatingIpFilter {
-            router_id: Some(router.id.clone()),
+            router_id: Some(router.clone()),
             ..FloatingIpFilter::default()
         };
         for address in session.list_floating_ips(project, &filter).await? {
             session.delete_floating_ip(&address.id).await?;
         }
     }
-    if let Some(network) = &observed.network {
-        empty(&service, session, &network.id).await?;
+    for network in &found.networks {
+        empty(service, session, network).await?;
     }
-    if let Some(router) = &observed.router {
-        for subnet in &observed.legs {
-            session.remove_router_interface(&router.id, subnet).await?;
+    for router in &found.routers {
+        for subnet in legs(session, router).await? {
+            session.remove_router_interface(router, &subnet).await?;
         }
-        session.delete_router(&router.id).await?;
+        session.delete_router(router).await?;
     }
-    if let Some(subnet) = &observed.subnet {
-        session.delete_subnet(&subnet.id).await?;
+    for subnet in &found.subnets {
+        session.delete_subnet(subnet).await?;
     }
-    if let Some(network) = &observed.network {
-        session.delete_network(&network.id).await?;
+    for network in &found.networks {
+        session.delete_network(network).await?;
     }
-    if let Some(group) = &observed.group {
-        session.delete_security_group(&group.id).await?;
+    for group in &found.groups {
+        session.delete_security_group(group).await?;
     }
     Ok(())
 }
@@ -196,8 +196,11 @@ async fn leave(
             service.delete_port(&port.id).await?;
         }
     }
-    if let Some(group) = observed::group(session, project, status, description).await? {
-        session.delete_security_group(&group.id).await?;
+    for group in leftovers::groups(session, project, status, description).await? {
+        session.delete_security_group(&group).await?;
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -138,6 +138,11 @@ fn error(status: u16, kind: &str) -> ResponseTemplate {
     ResponseTemplate::new(status).set_body_json(body)
 }
 
+/// `security_group` of `security-groups`.
+fn singular(collection: &str) -> String {
+    collection.trim_end_matches('s').replace('-', "_")
+}
+
 /// Longer than the client waits.
 fn lost() -> ResponseTemplate {
     ResponseTemplate::new(200).set_delay(Duration::from_secs(2))
@@ -217,7 +222,20 @@ impl State {
         ResponseTemplate::new(200).set_body_json(json!({"ports": found}))
     }
 
-    /// Collections that are only listed and deleted from, whole paths like `/v2.0/networks/n-1`.
+    /// One more of a kind that the fake knows no rules of.
+    fn make(&mut self, collection: &str, request: &Request) -> ResponseTemplate {
+        self.made += 1;
+        let key = singular(collection);
+        let wanted: Value = serde_json::from_slice(&request.body).unwrap();
+        let mut made = json!({"status": "ACTIVE", "admin_state_up": true});
+        let fields = made.as_object_mut().unwrap();
+        fields.extend(wanted[&key].as_object().unwrap().clone());
+        fields.insert("id".into(), json!(format!("{key}-{}", self.made)));
+        self.others.entry(collection.to_owned()).or_default().push(made.clone());
+        ResponseTemplate::new(201).set_body_json(json!({key: made}))
+    }
+
+    /// Collections that are made, read and deleted only, whole paths like `/v2.0/networks/n-1`.
     fn other(&mut self, request: &Request, path: &str) -> ResponseTemplate {
         let mut parts = path.trim_matches('/').split('/').skip(1);
         let (collection, id) = (parts.next().unwrap_or_default(), parts.next());
@@ -227,6 +245,14 @@ impl State {
                 let key = collection.replace('-', "_");
                 ResponseTemplate::new(200).set_body_json(json!({key: Self::filtered(&all, request)}))
             }
+            ("GET", Some(id)) => {
+                let mut all = self.others.get(collection).into_iter().flatten();
+                match all.find(|object| object["id"] == id) {
+                    Some(found) => ResponseTemplate::new(200).set_body_json(json!({singular(collection): found})),
+                    None => error(404, "NotFound"),
+                }
+            }
+            ("POST", None) => self.make(collection, request),
             ("DELETE", Some(id)) => {
                 let all = self.others.entry(collection.to_owned()).or_default();
                 let before = all.len();

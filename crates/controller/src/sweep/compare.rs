@@ -62,8 +62,8 @@ pub(super) struct Found {
 pub(super) struct Live {
     /// UIDs of pods that have a Port, with its Neutron port if it has one.
     pub(super) pods: HashMap<String, Option<String>>,
-    /// UIDs of Networks.
-    pub(super) networks: HashSet<String>,
+    /// UIDs of Networks, with the IDs of their objects, as far as they are made.
+    pub(super) networks: HashMap<String, HashMap<Kind, String>>,
     /// UIDs of Tenants.
     pub(super) tenants: HashSet<String>,
     /// Projects and Neutron networks that Networks use.
@@ -143,7 +143,11 @@ fn belongs(object: &Found, live: &Live) -> bool {
             None => false,
         },
         Kind::Network | Kind::Subnet | Kind::Router | Kind::SecurityGroup => {
-            live.networks.contains(owner) || live.tenants.contains(owner)
+            let of_network = live.networks.get(owner).is_some_and(|made| {
+                // Not written yet: it may be this one.
+                made.get(&object.kind).is_none_or(|id| *id == object.id)
+            });
+            of_network || live.tenants.contains(owner)
         }
         Kind::User | Kind::Project => live.tenants.contains(owner),
     }
@@ -158,7 +162,7 @@ mod tests {
     fn live() -> Live {
         Live {
             pods: HashMap::from([("pod-new".into(), None), ("pod".into(), Some("port".into()))]),
-            networks: HashSet::from(["network".into()]),
+            networks: HashMap::from([("network".into(), HashMap::from([(Kind::Router, "router".into())]))]),
             tenants: HashSet::from(["tenant".into()]),
             used: HashSet::from([("project".into(), "net-id".into())]),
             projects: HashSet::from(["project".into()]),
@@ -196,6 +200,8 @@ mod tests {
     #[case::claimed_pool_port(spare("net-id", Some("pod")), false)]
     #[case::claimed_pool_port_of_no_pod(spare("net-id", Some("gone")), true)]
     #[case::network(found(Kind::Network, "x", Some("network")), false)]
+    #[case::router_in_use(found(Kind::Router, "router", Some("network")), false)]
+    #[case::second_router_of_a_network(found(Kind::Router, "x", Some("network")), true)]
     #[case::network_of_nothing(found(Kind::Network, "x", Some("gone")), true)]
     #[case::subnet_of_nothing(found(Kind::Subnet, "x", Some("gone")), true)]
     #[case::router_of_a_tenant(found(Kind::Router, "x", Some("tenant")), false)]

@@ -1,13 +1,14 @@
 //! What exists in Kubernetes, by quorum lists: a cache that lags behind would make strays of new objects.
 
+use std::collections::HashMap;
 use std::fmt::Debug;
 
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 use serde::de::DeserializeOwned;
-use stackube_api::{Network, Port, Tenant};
+use stackube_api::{Network, NetworkStatus, Port, Tenant};
 
-use super::compare::Live;
+use super::compare::{Kind, Live};
 use crate::port::Shared;
 
 /// Objects in one page.
@@ -31,8 +32,9 @@ pub(super) async fn list(shared: &Shared) -> Result<Live, kube::Error> {
         live.pods.insert(port.spec.pod_uid, id);
     }
     for network in networks {
-        live.networks.extend(network.uid());
+        let uid = network.uid();
         let status = network.status.unwrap_or_default();
+        live.networks.extend(uid.map(|uid| (uid, made(&status))));
         live.projects.extend(status.project_id.clone());
         live.used.extend(status.project_id.zip(status.network_id));
     }
@@ -41,6 +43,19 @@ pub(super) async fn list(shared: &Shared) -> Result<Live, kube::Error> {
         live.projects.extend(tenant.status.and_then(|status| status.project_id));
     }
     Ok(live)
+}
+
+/// The objects of a Network.
+fn made(status: &NetworkStatus) -> HashMap<Kind, String> {
+    let ids = [
+        (Kind::Network, &status.network_id),
+        (Kind::Subnet, &status.subnet_id),
+        (Kind::Router, &status.router_id),
+        (Kind::SecurityGroup, &status.security_group_id),
+    ];
+    ids.into_iter()
+        .filter_map(|(kind, id)| Some((kind, id.clone()?)))
+        .collect()
 }
 
 /// All objects of a kind, without a resourceVersion: etcd answers, not a cache.

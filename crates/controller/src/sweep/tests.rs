@@ -67,7 +67,7 @@ fn populate(fake: &Fake) {
 fn live() -> Live {
     Live {
         pods: HashMap::from([("pod".into(), Some("p-1".into()))]),
-        networks: HashSet::from(["network-uid".into()]),
+        networks: HashMap::from([("network-uid".into(), HashMap::new())]),
         tenants: HashSet::from(["tenant-uid".into()]),
         used: HashSet::from([("live".into(), "live-networks".into())]),
         projects: HashSet::from(["live".into(), "own".into()]),
