@@ -71,13 +71,17 @@ impl<'a> Record<'a> {
         self.set(NetworkState::Active, Wanted::met(READY, "Active"), None).await
     }
 
-    /// The reconcile stopped.
+    /// The reconcile stopped. A Network that works goes on working while Neutron cannot be asked about it: only its message
+    /// tells. Else no pod would start on it meanwhile, and its pool would be emptied.
     pub(super) async fn stopped(&mut self, stop: &Stop) -> Result<(), kube::Error> {
-        let state = match stop.verdict() {
-            Verdict::Refused => NetworkState::Failed,
-            Verdict::Waiting(_) | Verdict::Transient => NetworkState::Pending,
-        };
-        self.unmet(state, stop.reason(), stop.sentence()).await
+        let works = self.was_ready() && has_all(&self.now);
+        match state_after(stop.verdict(), works) {
+            NetworkState::Active => {
+                self.now.message = Some(stop.sentence());
+                self.save().await
+            }
+            state => self.unmet(state, stop.reason(), stop.sentence()).await,
+        }
     }
 
     /// The Network is being removed, and something is waited for; whether that is news.
@@ -106,5 +110,46 @@ impl<'a> Record<'a> {
         status::write(&self.api, self.network, &self.saved, &self.now).await?;
         self.saved = self.now.clone();
         Ok(())
+    }
+}
+
+/// Whether everything that pods need of it is there, as far as is known.
+fn has_all(status: &NetworkStatus) -> bool {
+    status.network_id.is_some()
+        && status.subnet_id.is_some()
+        && status.router_id.is_some()
+        && status.security_group_id.is_some()
+}
+
+/// The state of a Network whose reconcile stopped; `works` if it was Active and lacks nothing.
+fn state_after(verdict: Verdict, works: bool) -> NetworkState {
+    match verdict {
+        Verdict::Refused => NetworkState::Failed,
+        Verdict::Transient if works => NetworkState::Active,
+        Verdict::Waiting(_) | Verdict::Transient => NetworkState::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_that_works_stays_active_while_neutron_cannot_be_asked() {
+        let whole = NetworkStatus {
+            network_id: Some("n".into()),
+            subnet_id: Some("s".into()),
+            router_id: Some("r".into()),
+            security_group_id: Some("g".into()),
+            ..NetworkStatus::default()
+        };
+        let no_router = NetworkStatus {
+            router_id: None,
+            ..whole.clone()
+        };
+        assert!(has_all(&whole) && !has_all(&no_router));
+        assert_eq!(state_after(Verdict::Transient, true), NetworkState::Active);
+        assert_eq!(state_after(Verdict::Transient, false), NetworkState::Pending);
+        assert_eq!(state_after(Verdict::Refused, true), NetworkState::Failed);
     }
 }
