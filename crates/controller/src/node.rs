@@ -16,7 +16,7 @@ use stackube_api::names::{CHASSIS_ANNOTATION, SYSTEM_NAMESPACE};
 use stackube_api::{Port, PortHolder, PortSpec};
 use tracing::info;
 
-use crate::port::{Shared, chassis_of, make, order};
+use crate::port::{Shared, after, chassis_of, make, order};
 use crate::stop::Stop;
 
 /// A Node without what kubelet writes into its status every few minutes.
@@ -48,10 +48,16 @@ pub(crate) async fn reconcile(node: Arc<NodeMeta>, shared: Arc<Shared>) -> Resul
     let Some(port) = port(&node) else {
         return Ok(Action::await_change());
     };
-    if shared.ports.get(&ObjectRef::from_obj(&port)).is_none() && make(&shared, &port).await? {
+    let known = shared.ports.get(&ObjectRef::from_obj(&port));
+    if known.is_none() && make(&shared, &port).await? {
         info!(node = node.name_any(), "ordered the node's own port");
     }
-    Ok(Action::await_change())
+    Ok(after(known.as_deref()))
+}
+
+/// Whether a node lacks its Port.
+pub(crate) fn lacks_port(node: &NodeMeta, shared: &Shared) -> bool {
+    port(node).is_some_and(|port| shared.ports.get(&ObjectRef::from_obj(&port)).is_none())
 }
 
 /// The Port of a node; `None` while nobody there could plug it in, and for a Node that is going.

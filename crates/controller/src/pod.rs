@@ -17,7 +17,7 @@ use kube::runtime::watcher::{self, watcher};
 use kube::{Api, Client, ResourceExt};
 use stackube_api::{Port, Tenant};
 
-use crate::port::{NetworkKey, Shared, make};
+use crate::port::{NetworkKey, Shared, after, make};
 use crate::stop::Stop;
 
 mod need;
@@ -66,6 +66,7 @@ pub(crate) async fn reconcile(pod: Arc<Pod>, shared: Arc<Shared>) -> Result<Acti
         return Ok(Action::await_change());
     };
     let known = shared.ports.get(&ObjectRef::new(&uid).within(&namespace));
+    let action = after(known.as_deref());
     match (need(&pod), known) {
         (Need::Port { node }, None) => {
             let network = match look_up_network(&shared, &namespace).await {
@@ -83,7 +84,8 @@ pub(crate) async fn reconcile(pod: Arc<Pod>, shared: Arc<Shared>) -> Result<Acti
             create(&shared, &pod, &uid, &node, network).await?;
         }
         (Need::Release, Some(port)) if port.metadata.deletion_timestamp.is_none() => delete(&shared, &port).await?,
-        (Need::Port { .. } | Need::Release | Need::Nothing, _) => {}
+        (Need::Port { .. }, Some(_)) => return Ok(action),
+        (Need::Release | Need::Nothing, _) => {}
     }
     Ok(Action::await_change())
 }

@@ -39,7 +39,7 @@ pub(crate) use book::{AddressBook, Holder, NetworkKey, Place};
 pub(crate) use dereference::{Net, Node, Target, chassis_of, target};
 pub(crate) use metrics::{Claim, Metrics};
 pub(crate) use neutron::{DEVICE_OWNER, Identity as PortIdentity, address, binding_problem, is_address_conflict};
-pub(crate) use order::{make, order};
+pub(crate) use order::{after, make, order};
 pub(crate) use run::run;
 pub(crate) use shared::Shared;
 

@@ -21,6 +21,8 @@ use super::dereference::{Net, Node, Target, chassis_of, is_holder_known, target}
 use super::neutron::{Identity, differences};
 use super::plan::is_complete;
 use super::{Shared, api, status};
+use crate::node::lacks_port;
+use crate::pod::{Need, need, port_ref};
 use crate::stop::Stop;
 
 /// How many ports are put right at once.
@@ -32,6 +34,7 @@ pub(super) async fn run(shared: Arc<Shared>, shutdown: CancellationToken) {
         loop {
             tokio::time::sleep(shared.context.config.drift_interval).await;
             wake_forgotten(&shared);
+            wake_without_port(&shared);
             if let Err(error) = round(&shared).await {
                 warn!("the ports cannot be compared with Neutron: {error}");
             }
@@ -45,6 +48,21 @@ fn wake_forgotten(shared: &Shared) {
     for port in shared.ports.state() {
         if port.metadata.deletion_timestamp.is_none() && !is_holder_known(&port, shared) {
             let _ = shared.wake_port.unbounded_send(ObjectRef::from_obj(&*port));
+        }
+    }
+}
+
+/// Pods and nodes that should have a Port and have none: whatever should have told them of its end was lost.
+fn wake_without_port(shared: &Shared) {
+    for pod in shared.pods.state() {
+        let lacks = |port: ObjectRef<Port>| shared.ports.get(&port).is_none();
+        if matches!(need(&pod), Need::Port { .. }) && port_ref(&pod).is_some_and(lacks) {
+            let _ = shared.wake_pod.unbounded_send(ObjectRef::from_obj(&*pod));
+        }
+    }
+    for node in shared.nodes.state() {
+        if lacks_port(&node, shared) {
+            let _ = shared.wake_node.unbounded_send(ObjectRef::from_obj(&*node));
         }
     }
 }
