@@ -102,14 +102,18 @@ async fn create(shared: &Shared, pod: &Pod, uid: &str, node: &str, network: Netw
     let Some(port) = need::port(pod, node, network) else {
         return Ok(());
     };
-    match make(shared, &port).await {
+    shared.fresh.making(uid);
+    let result = make(shared, &port).await;
+    match &result {
         Ok(true) => shared.fresh.made(uid),
-        Ok(false) => {}
-        // The pod will be gone soon.
-        Err(kube::Error::Api(status)) if is_terminating(&status) => {}
-        Err(error) => return Err(error.into()),
+        Ok(false) | Err(_) => shared.fresh.not_made(uid),
     }
-    Ok(())
+    match result {
+        Ok(_) => Ok(()),
+        // The pod will be gone soon.
+        Err(kube::Error::Api(status)) if is_terminating(&status) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn is_terminating(status: &Status) -> bool {

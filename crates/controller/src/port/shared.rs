@@ -38,7 +38,7 @@ pub(crate) struct Shared {
     pub(crate) pods: Store<Pod>,
     /// All Nodes, their metadata only.
     pub(crate) nodes: Store<PartialObjectMeta<Node>>,
-    /// Ports that this process made, before their first reconcile has succeeded.
+    /// Ports that this process makes or has made, before their first reconcile has succeeded.
     pub(crate) fresh: Fresh,
     /// What Events have said.
     pub(crate) told: Told,
@@ -59,31 +59,48 @@ pub(crate) struct Fresh(Mutex<HashMap<String, Birth>>);
 #[derive(Debug)]
 struct Birth {
     at: Instant,
+    /// The API server has said that it was this process who made it.
+    made: bool,
     tried: bool,
 }
 
 impl Fresh {
+    /// This process is about to make the Port. Said before the call: the watch may tell of the Port before the answer does.
+    pub(crate) fn making(&self, uid: &str) {
+        self.lock().entry(uid.to_owned()).or_insert_with(|| Birth {
+            at: Instant::now(),
+            made: false,
+            tried: false,
+        });
+    }
+
     /// This process has made the Port.
     pub(crate) fn made(&self, uid: &str) {
-        self.lock().insert(
-            uid.to_owned(),
-            Birth {
-                at: Instant::now(),
-                tried: false,
-            },
-        );
+        if let Some(birth) = self.lock().get_mut(uid) {
+            birth.made = true;
+        }
+    }
+
+    /// It did not, or nobody knows.
+    pub(crate) fn not_made(&self, uid: &str) {
+        let mut births = self.lock();
+        if births.get(uid).is_some_and(|birth| !birth.made) {
+            births.remove(uid);
+        }
     }
 
     /// True once for a Port that this process has made: nobody can have made its Neutron port yet, so looking is needless.
+    /// Never again after a try that came before it was known who made the Port.
     pub(super) fn is_first_try(&self, uid: &str) -> bool {
         self.lock()
             .get_mut(uid)
-            .is_some_and(|birth| !std::mem::replace(&mut birth.tried, true))
+            .is_some_and(|birth| !std::mem::replace(&mut birth.tried, true) && birth.made)
     }
 
     /// The Port is ready or gone; answers with its age if this process made it.
     pub(super) fn ended(&self, uid: &str) -> Option<Duration> {
-        self.lock().remove(uid).map(|birth| birth.at.elapsed())
+        let birth = self.lock().remove(uid)?;
+        birth.made.then(|| birth.at.elapsed())
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Birth>> {
@@ -116,11 +133,34 @@ mod tests {
     fn only_the_first_try_of_a_port_made_here_needs_no_look() {
         let fresh = Fresh::default();
         assert!(!fresh.is_first_try("found after a restart"));
+        fresh.making("new");
         fresh.made("new");
         assert!(fresh.is_first_try("new"));
         assert!(!fresh.is_first_try("new"));
         assert!(fresh.ended("new").is_some());
         assert!(fresh.ended("new").is_none());
+    }
+
+    #[test]
+    fn a_try_that_overtakes_the_answer_looks_and_so_does_the_next() {
+        let fresh = Fresh::default();
+        fresh.making("overtaken");
+        assert!(!fresh.is_first_try("overtaken"));
+        fresh.made("overtaken");
+        assert!(!fresh.is_first_try("overtaken"), "the first may have made something");
+    }
+
+    #[test]
+    fn a_port_that_somebody_else_made_is_looked_for() {
+        let fresh = Fresh::default();
+        fresh.making("exists");
+        fresh.not_made("exists");
+        assert!(!fresh.is_first_try("exists"));
+        assert!(fresh.ended("exists").is_none());
+        fresh.making("new");
+        fresh.made("new");
+        fresh.not_made("new");
+        assert!(fresh.is_first_try("new"), "an answer that was given stands");
     }
 
     #[test]

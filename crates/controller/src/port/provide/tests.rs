@@ -62,6 +62,7 @@ impl Controller {
 #[tokio::test]
 async fn a_new_port_costs_one_request() {
     let (fake, controller) = (Fake::start().await, Controller::new(0));
+    controller.fresh.making("u-1");
     controller.fresh.made("u-1");
     controller.address(&fake, "u-1").await;
     assert_eq!(fake.state().requests, ["POST /v2.0/ports"]);
@@ -78,6 +79,7 @@ async fn after_a_restart_the_port_that_exists_is_found_and_kept() {
 #[tokio::test]
 async fn a_port_whose_answer_was_lost_is_not_made_twice() {
     let (fake, controller) = (Fake::start().await, Controller::new(0));
+    controller.fresh.making("u-1");
     controller.fresh.made("u-1");
     fake.state().faults.lose_created = 1;
     let stop = controller.provide(&fake, "u-1", "10.244.0.0/16").await.unwrap_err();
