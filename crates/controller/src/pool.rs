@@ -142,13 +142,13 @@ impl Pool {
     }
 
     /// Takes out those that `unwanted` says, at most `most`.
-    fn take_where(&self, most: usize, unwanted: impl Fn(&Place, &Spare) -> bool) -> Vec<Spare> {
+    fn take_where(&self, most: usize, unwanted: impl Fn(&Place, &Spare) -> bool) -> Vec<(Place, Spare)> {
         let mut taken = vec![];
         for (place, spares) in &mut self.state().spares {
             spares.retain(|spare| {
                 let goes = taken.len() < most && unwanted(place, spare);
                 if goes {
-                    taken.push(spare.clone());
+                    taken.push((place.clone(), spare.clone()));
                 }
                 !goes
             });
@@ -183,12 +183,9 @@ impl Pool {
         project: &ProjectId,
     ) -> Result<bool, Error> {
         self.pause(Scarce::Quota(project.clone()));
-        self.give_up(
-            book,
-            session,
-            self.take_where(usize::MAX, |_, spare| spare.project == *project),
-        )
-        .await
+        let of_project = |_: &Place, spare: &Spare| spare.project == *project;
+        self.give_up(book, session, self.take_where(usize::MAX, of_project))
+            .await
     }
 
     /// Gives up some ports whose addresses stand in the way of a pod at `wanted`. True if that made room.
@@ -207,30 +204,51 @@ impl Pool {
 
     /// Takes out ports of the network itself, and of others on the node that hold an address of its range. What has nothing to do
     /// with it stays: a tenant whose range is full takes nobody's pool away.
-    fn make_way(&self, wanted: &Place, target: &Target) -> Vec<Spare> {
+    fn make_way(&self, wanted: &Place, target: &Target) -> Vec<(Place, Spare)> {
         let range = target.range.range();
         let spares = self.take_where(GIVE_WAY, |place, spare| {
             place.network == wanted.network || (place.node == wanted.node && range.contains(&spare.ip))
         });
         self.pause(Scarce::Network(wanted.network.clone()));
-        if spares.iter().any(|spare| spare.network != target.network) {
+        if spares.iter().any(|(_, spare)| spare.network != target.network) {
             self.pause(Scarce::Node(wanted.node.clone()));
         }
         spares
     }
 
-    async fn give_up(&self, book: &AddressBook, session: &Session, spares: Vec<Spare>) -> Result<bool, Error> {
+    /// Deletes what was taken out; true if it was anything. What could not be deleted goes back.
+    ///
+    /// # Errors
+    /// What Neutron answers to the deletion.
+    async fn give_up(&self, book: &AddressBook, session: &Session, spares: Vec<(Place, Spare)>) -> Result<bool, Error> {
         let any = !spares.is_empty();
-        for spare in spares {
-            discard(session, &spare).await?;
+        let mut going = Going { pool: self, spares };
+        while let Some((_, spare)) = going.spares.last() {
+            discard(session, spare).await?;
             // It never carried a packet: nothing remembers the address.
             book.cancel(&spare.holder());
+            going.spares.pop();
         }
         Ok(any)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Ports on their way out. They return to the pool if they could not be deleted, or nobody waited for the answer: their addresses
+/// are not forgotten then, and if one is gone from Neutron after all, the next comparison says so.
+struct Going<'a> {
+    pool: &'a Pool,
+    spares: Vec<(Place, Spare)>,
+}
+
+impl Drop for Going<'_> {
+    fn drop(&mut self) {
+        for (place, spare) in self.spares.drain(..) {
+            self.pool.put(&place, spare);
+        }
     }
 }
 

@@ -89,19 +89,21 @@ async fn keep(
     reserved: Vec<(Holder, Ipv4Addr)>,
     made: Vec<NeutronPort>,
 ) -> Result<(), Error> {
+    let mut result = Ok(());
     for ((temporary, ip), port) in reserved.into_iter().zip(made) {
         let spare = Spare::of(&port, ip, &target.project);
         if let Some(problem) = binding_problem(&port, chassis) {
             info!("not kept for the pool: {problem}");
             shared.pool.pause(Scarce::Node(place.node.clone()));
-            discard(session, &spare).await?;
+            // What stays is a misfit to the next comparison with Neutron, which deletes it.
+            result = result.and(discard(session, &spare).await);
             shared.book.cancel(&temporary);
             continue;
         }
         shared.book.hand_over(&temporary, &spare.holder());
         shared.pool.put(place, spare);
     }
-    Ok(())
+    result
 }
 
 fn scarce(shared: &Shared, place: &Place, target: &Target, error: Error) -> Result<(), Error> {
@@ -123,12 +125,10 @@ fn scarce(shared: &Shared, place: &Place, target: &Target, error: Error) -> Resu
 /// Deletes `count` ports of a place.
 ///
 /// # Errors
-/// What Neutron answers; what is left is found by the next comparison with Neutron.
+/// What Neutron answers; what is left stays in the pool.
 pub(super) async fn drop_some(shared: &Shared, place: &Place, count: usize) -> Result<(), Error> {
     let session = shared.context.cloud.service();
-    for spare in shared.pool.take_where(count, |at, _| at == place) {
-        discard(&session, &spare).await?;
-        shared.book.cancel(&spare.holder());
-    }
+    let spares = shared.pool.take_where(count, |at, _| at == place);
+    shared.pool.give_up(&shared.book, &session, spares).await?;
     Ok(())
 }

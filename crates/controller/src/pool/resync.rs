@@ -69,7 +69,7 @@ pub(super) async fn resync(shared: &Shared, sites: &[Site], misfits: &mut HashSe
         .filter(|port| port.device_id.is_empty())
         .map(|port| port.id)
         .collect();
-    for gone in shared.pool.take_where(usize::MAX, |_, spare| {
+    for (_, gone) in shared.pool.take_where(usize::MAX, |_, spare| {
         known.contains(&spare.id) && !present.contains(&spare.id)
     }) {
         info!(neutron_port = %gone.id, "a pool port is gone from Neutron");

@@ -94,7 +94,7 @@ fn a_full_range_takes_only_what_stands_in_its_way() {
     let pool = Pool::new(2);
     pool.put(&here, spare(1, target.network.as_str()));
     pool.put(&neighbour, elsewhere(2));
-    let ids = |spares: Vec<Spare>| spares.iter().map(|spare| spare.id.to_string()).collect::<Vec<_>>();
+    let ids = |spares: Vec<(Place, Spare)>| spares.iter().map(|(_, spare)| spare.id.to_string()).collect::<Vec<_>>();
     assert_eq!(ids(pool.make_way(&here, &target)), ["p-1"]);
     assert!(pool.is_paused(&here, &project) && !pool.is_paused(&neighbour, &project));
     // One that holds an address of the range makes way, and then no other takes its place.
@@ -102,4 +102,20 @@ fn a_full_range_takes_only_what_stands_in_its_way() {
     assert_eq!(ids(pool.make_way(&here, &target)), ["p-3"]);
     assert!(pool.is_paused(&neighbour, &project));
     assert_eq!(pool.counts().get(&neighbour), Some(&1));
+}
+
+#[tokio::test]
+async fn what_could_not_be_deleted_stays_in_the_pool_with_its_address() {
+    let fake = Fake::start().await;
+    let (pool, book) = (Pool::new(3), AddressBook::new(Duration::from_secs(60)));
+    fill_for_test(&pool, &book, &fake, 3).await;
+    let project = fake::target("10.244.0.0/16").project;
+    let holders: Vec<_> = pool.ids().iter().map(|id| Holder::Pool(id.to_string())).collect();
+    fake.state().faults.refuse_deleted = 1;
+    pool.yield_quota(&book, &fake.session, &project).await.unwrap_err();
+    assert_eq!((pool.ids().len(), fake.state().ports.len()), (3, 3));
+    assert!(holders.iter().all(|holder| book.address_of(holder).is_some()));
+    assert!(pool.yield_quota(&book, &fake.session, &project).await.unwrap());
+    assert_eq!((pool.ids().len(), fake.state().ports.len()), (0, 0));
+    assert!(holders.iter().all(|holder| book.address_of(holder).is_none()));
 }

@@ -26,6 +26,8 @@ pub(crate) struct Faults {
     pub(crate) lose_created: usize,
     /// The next so many PUTs of ports take effect, and their answers are lost.
     pub(crate) lose_updated: usize,
+    /// The next so many DELETEs of ports are refused.
+    pub(crate) refuse_deleted: usize,
     /// No more ports than this in all.
     pub(crate) quota: Option<usize>,
 }
@@ -328,6 +330,10 @@ impl Respond for Respondent {
                 Some(index) => ResponseTemplate::new(200).set_body_json(json!({"port": state.ports[index]})),
                 None => error(404, "PortNotFound"),
             },
+            ("DELETE", _) if state.faults.refuse_deleted > 0 => {
+                state.faults.refuse_deleted -= 1;
+                error(409, "PortInUse")
+            }
             ("DELETE", id) => match state.index(id) {
                 Some(index) => {
                     state.ports.remove(index);
