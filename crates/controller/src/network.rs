@@ -23,6 +23,7 @@ mod leftovers;
 mod observed;
 mod owner;
 mod plan;
+pub(crate) mod range;
 mod status;
 pub(crate) mod system;
 
@@ -87,7 +88,7 @@ async fn reconcile(network: Arc<Network>, context: Arc<Context>) -> Result<Actio
 }
 
 async fn make(network: &Network, context: &Context, record: &mut Record<'_>) -> Result<(), Stop> {
-    let range = validate(network, context)?;
+    let range = validate(network, context).await?;
     let owner = owner::find(network, context).await?;
     let adopted = adopted(network, &owner)?;
     let marks = Marks::new(network, owner.project.clone(), &context.identity.cluster);
@@ -143,14 +144,26 @@ async fn is_as_made(record: &Record<'_>, context: &Context, owner: &Owner, wante
     Ok(plan::plan(wanted, &snapshot.of(record.status(), &owner.project)).is_empty())
 }
 
-fn validate(network: &Network, context: &Context) -> Result<Subnet, Stop> {
+async fn validate(network: &Network, context: &Context) -> Result<Subnet, Stop> {
     let rules = if owner::is_system(network) {
         &context.system_addresses
     } else {
         &context.addresses
     };
-    Subnet::new(&network.spec.cidr, Some(&network.spec.gateway), rules)
-        .map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))
+    let exists = network
+        .status
+        .as_ref()
+        .is_some_and(|status| status.network_id.is_some());
+    let judged = range::judge(&network.spec.cidr, Some(&network.spec.gateway), rules, exists)
+        .map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))?;
+    if let Some(objection) = judged.objection {
+        let note = format!("{objection}. The network exists and stays; a new one would be refused this range");
+        context
+            .events
+            .warning(network, "Reconcile", "RangeNotAllowed", note)
+            .await;
+    }
+    Ok(judged.range)
 }
 
 /// The network to use instead of a new one. Only for projects that existed before: nobody else can have one.

@@ -6,12 +6,13 @@ use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
 use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::ObjectRef;
 use kube::{Api, ResourceExt};
-use stackube_api::address::{AddressRules, Subnet};
+use stackube_api::address::Subnet;
 use stackube_api::names::CHASSIS_ANNOTATION;
 use stackube_api::{Network, NetworkState, Port, PortHolder};
 use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SubnetId};
 
 use super::{Shared, book::NetworkKey};
+use crate::network::range::as_made;
 use crate::pod::{Need, need};
 use crate::stop::Stop;
 
@@ -179,11 +180,6 @@ pub(crate) fn target(network: &Network) -> Net {
             .unwrap_or_else(|| "it is being made".into());
         return Net::Unusable(format!("network {key} is not active: {why}"));
     }
-    // The controller itself has checked the range before it made the network: here it is only taken apart.
-    let as_made = AddressRules {
-        longest_prefix: 28,
-        reserved: vec![],
-    };
     let parsed = || {
         Some(Target {
             key: key.clone(),
@@ -191,7 +187,7 @@ pub(crate) fn target(network: &Network) -> Net {
             network: status.network_id.as_deref()?.parse().ok()?,
             subnet: status.subnet_id.as_deref()?.parse().ok()?,
             group: status.security_group_id.as_deref()?.parse().ok()?,
-            range: Subnet::new(&network.spec.cidr, Some(&network.spec.gateway), &as_made).ok()?,
+            range: as_made(&network.spec.cidr, Some(&network.spec.gateway)).ok()?,
             mtu: status.mtu?,
         })
     };

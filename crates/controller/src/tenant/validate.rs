@@ -14,6 +14,7 @@ use super::marks;
 use super::password;
 use crate::config::Admission;
 use crate::context::Identity;
+use crate::network::range::judge;
 
 mod runtime;
 
@@ -94,7 +95,10 @@ fn subnet(tenant: &Tenant, rules: &Rules<'_>) -> Result<Subnet, Refusal> {
     let Some(network) = &tenant.spec.network else {
         return Ok(rules.default_subnet);
     };
-    Subnet::new(&network.cidr, network.gateway.as_deref(), rules.addresses)
+    // A Tenant that has its namespace was judged before that; what its Network thinks of new rules, the Network says.
+    let exists = tenant.status.as_ref().is_some_and(|status| status.namespace.is_some());
+    judge(&network.cidr, network.gateway.as_deref(), rules.addresses, exists)
+        .map(|judged| judged.range)
         .or_else(|error| refuse(NETWORK_READY, "InvalidNetwork", format!("spec.network: {error}")))
 }
 

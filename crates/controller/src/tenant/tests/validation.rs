@@ -39,6 +39,15 @@ fn bad_input_is_refused_with_what_to_do(#[case] spec: Value, #[case] reason: &st
 }
 
 #[test]
+fn a_range_that_is_reserved_later_does_not_stop_a_tenant_that_has_it() {
+    let mut existing = tenant(json!({"network": {"cidr": "10.96.4.0/24"}}));
+    refused(check(&existing, &nothing()), "InvalidNetwork", "reserved");
+    existing.status.get_or_insert_default().namespace = Some("test".into());
+    let valid = check(&existing, &nothing()).unwrap();
+    assert_eq!(valid.subnet.range().to_string(), "10.96.4.0/24");
+}
+
+#[test]
 fn a_domain_that_does_not_exist_is_refused() {
     let observed = Observed {
         domain: None,
