@@ -115,6 +115,10 @@ impl Scope {
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::clone(token));
     }
 
+    fn drop_current(&self) {
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     /// A token that can be used now. While one is valid, only the caller that renews it waits.
     pub(crate) async fn token(&self, cloud: &Inner) -> Result<Arc<Token>, Error> {
         let Some(token) = self.current().filter(|token| token.is_valid()) else {
@@ -169,9 +173,21 @@ impl Scope {
                 Ok(token)
             }
             Err(error) => {
+                if denies_the_scope(&error) {
+                    self.drop_current();
+                }
                 *failure = Some((Instant::now(), error.clone()));
                 Err(error)
             }
         }
     }
+}
+
+/// Whether Keystone says that this user has no business in the scope (any more). Then the token that is left is dead as well,
+/// or soon will be: whoever asks for one must hear of it at once, not when it would have expired.
+fn denies_the_scope(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unauthorized { .. } | Error::Forbidden { .. } | Error::NotFound { .. }
+    )
 }

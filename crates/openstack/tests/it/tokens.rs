@@ -164,6 +164,25 @@ async fn a_valid_token_outlives_an_outage_of_keystone() {
 }
 
 #[tokio::test]
+async fn a_dead_token_that_keystone_does_not_replace_is_not_kept() {
+    let fake = Fake::without_keystone().await;
+    let keystone = crate::support::Keystone::new(&fake.server.uri());
+    let at = "/identity/v3/auth/tokens";
+    for (number, project) in [(1, OWN_PROJECT), (2, tenant().as_str())] {
+        let answer = crate::support::token_answer(number, project, keystone.lifetime, &keystone.catalog);
+        fake.mount_first(1, "POST", at, answer).await;
+    }
+    // The project is disabled: its tokens are refused, and there are no new ones.
+    fake.mount("POST", at, unauthorized()).await;
+    fake.mount("GET", NETWORK, unauthorized()).await;
+    let session = fake.cloud().project(&tenant()).unwrap();
+    session.token_info().await.unwrap();
+    session.get_network(&id()).await.unwrap_err();
+    let error = session.token_info().await.unwrap_err();
+    assert!(matches!(error, Error::Unauthorized { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn forgetting_a_project_drops_its_token() {
     let fake = Fake::start().await;
     let cloud = fake.cloud();
