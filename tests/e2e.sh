@@ -6,4 +6,13 @@ export STACKUBE_DEVBOX=$PWD/.devbox
 [ -f "$STACKUBE_DEVBOX/kubeconfig" ] || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
 # What a run that was killed left behind.
 "$STACKUBE_DEVBOX/bin/kubectl" delete tenants --selector stackube.kubernetes.io/test=e2e --timeout=240s
-exec cargo test --quiet --workspace --test e2e -- --test-threads=4 "$@"
+run() { cargo test --quiet --workspace --test e2e -- "$@"; }
+if [ $# -gt 0 ]; then
+  run --test-threads=4 "$@"
+else
+  status=0
+  run --test-threads=4 --skip alone:: || status=$?
+  # Those that disturb the others come last, so that these do not wait for each of them.
+  run --test-threads=1 alone:: || status=$?
+  exit "$status"
+fi

@@ -1,7 +1,8 @@
 //! End-to-end tests against a running devbox (`make devbox`, then `make e2e`).
 //!
 //! Tests run side by side, each with tenants of its own. Those that break something for everybody (an outage, a killed
-//! daemon) hold [`alone`] for themselves.
+//! daemon) hold [`alone`] for themselves, and are in the module of that name: `tests/e2e.sh` runs them after the others, so that these need
+//! not wait for them.
 
 #![expect(
     clippy::unwrap_used,
@@ -12,6 +13,7 @@
 mod addresses;
 mod adoption;
 mod adversary;
+mod alone;
 mod api;
 mod attacks;
 mod cni;
@@ -25,18 +27,15 @@ mod isolation;
 mod login;
 mod neighbours;
 mod nodes;
-mod outages;
 mod ownport;
 mod pods;
 mod probes;
 mod processes;
 mod removal;
-mod restarts;
 mod rights;
 mod runtimes;
 mod services;
 mod sharing;
-mod sweep;
 mod tenants;
 mod tokens;
 mod traffic;

@@ -14,7 +14,7 @@ use stackube_e2e::{
     wait,
 };
 
-use crate::{alone, inspect, shared};
+use crate::{inspect, shared};
 
 mod rules;
 
@@ -132,55 +132,6 @@ pub(crate) async fn put_kubectl(devbox: &Devbox, namespace: &str, pod: &str) {
         .kubectl(&["cp", &kubectl.to_string_lossy(), &target], "")
         .await
         .unwrap();
-}
-
-#[tokio::test]
-async fn the_api_server_answers_pods_and_a_watch_survives_restarts() {
-    let _guard = alone().await;
-    let devbox = Devbox::connect().await;
-    with_tenant(&devbox, "api", "", async |tenant| {
-        let name = tenant.name_any();
-        pods::run(&devbox, &name, "client", "client").await;
-        put_kubectl(&devbox, &name, "client").await;
-        let seen = pods::exec(&devbox, &name, "client", "/tmp/kubectl get pods -o name").await.unwrap();
-        assert_eq!(seen.trim(), "pod/client");
-        let denied = pods::exec(&devbox, &name, "client", "/tmp/kubectl get pods -n kube-system 2>&1 || true").await.unwrap();
-        assert!(denied.contains("Forbidden"), "{denied}");
-        // `get --watch` ends when its connection does: it never connects again by itself.
-        let watch = "(/tmp/kubectl get configmaps --watch -o name >/tmp/seen 2>&1; echo ended >>/tmp/seen) </dev/null >/dev/null 2>&1 &";
-        pods::exec(&devbox, &name, "client", watch).await.unwrap();
-        has_seen(&devbox, &name, "kube-root-ca.crt").await;
-        restart_daemons(&devbox).await;
-        devbox.kubectl(&["-n", &name, "create", "configmap", "after-restart"], "").await.unwrap();
-        has_seen(&devbox, &name, "after-restart").await;
-    })
-    .await;
-}
-
-async fn has_seen(devbox: &Devbox, namespace: &str, text: &str) {
-    wait::until(
-        &format!("the watch tells of {text}"),
-        Duration::from_secs(30),
-        || async {
-            let seen = pods::exec(devbox, namespace, "client", "cat /tmp/seen").await?;
-            ensure!(!seen.contains("ended"), "the watch has ended: {seen}");
-            ensure!(seen.contains(text), "{seen}");
-            Ok::<_, anyhow::Error>(())
-        },
-    )
-    .await;
-}
-
-/// A rolling restart of both daemons of the nodes.
-pub(crate) async fn restart_daemons(devbox: &Devbox) {
-    for daemon in ["daemonset/kubestack", "daemonset/stackube-proxy"] {
-        devbox
-            .kubectl(&["-n", "stackube-system", "rollout", "restart", daemon], "")
-            .await
-            .unwrap();
-        let status = ["-n", "stackube-system", "rollout", "status", daemon, "--timeout=120s"];
-        devbox.kubectl(&status, "").await.unwrap();
-    }
 }
 
 const SERVICES: usize = 6;

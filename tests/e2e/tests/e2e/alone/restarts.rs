@@ -13,7 +13,19 @@ use stackube_e2e::{
 };
 
 use crate::alone;
-use crate::services::{assert_outcome, restart_daemons};
+use crate::services::{assert_outcome, put_kubectl};
+
+/// A rolling restart of both daemons of the nodes.
+async fn restart_daemons(devbox: &Devbox) {
+    for daemon in ["daemonset/kubestack", "daemonset/stackube-proxy"] {
+        devbox
+            .kubectl(&["-n", "stackube-system", "rollout", "restart", daemon], "")
+            .await
+            .unwrap();
+        let status = ["-n", "stackube-system", "rollout", "status", daemon, "--timeout=120s"];
+        devbox.kubectl(&status, "").await.unwrap();
+    }
+}
 
 /// Requests one after the other, each with a connection of its own, until `body` is done. None may fail.
 async fn under_load(devbox: &Devbox, namespace: &str, host: &str, body: impl AsyncFnOnce()) {
@@ -80,5 +92,42 @@ async fn no_request_fails_while_the_daemons_are_restarted() {
         under_load(&devbox, &name, &address, async || kill_proxy(&devbox).await).await;
         assert_outcome(&devbox, &name, "client", "web", "of-web").await;
     })
+    .await;
+}
+
+#[tokio::test]
+async fn the_api_server_answers_pods_and_a_watch_survives_restarts() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "api", "", async |tenant| {
+        let name = tenant.name_any();
+        pods::run(&devbox, &name, "client", "client").await;
+        put_kubectl(&devbox, &name, "client").await;
+        let seen = pods::exec(&devbox, &name, "client", "/tmp/kubectl get pods -o name").await.unwrap();
+        assert_eq!(seen.trim(), "pod/client");
+        let denied = pods::exec(&devbox, &name, "client", "/tmp/kubectl get pods -n kube-system 2>&1 || true").await.unwrap();
+        assert!(denied.contains("Forbidden"), "{denied}");
+        // `get --watch` ends when its connection does: it never connects again by itself.
+        let watch = "(/tmp/kubectl get configmaps --watch -o name >/tmp/seen 2>&1; echo ended >>/tmp/seen) </dev/null >/dev/null 2>&1 &";
+        pods::exec(&devbox, &name, "client", watch).await.unwrap();
+        has_seen(&devbox, &name, "kube-root-ca.crt").await;
+        restart_daemons(&devbox).await;
+        devbox.kubectl(&["-n", &name, "create", "configmap", "after-restart"], "").await.unwrap();
+        has_seen(&devbox, &name, "after-restart").await;
+    })
+    .await;
+}
+
+async fn has_seen(devbox: &Devbox, namespace: &str, text: &str) {
+    wait::until(
+        &format!("the watch tells of {text}"),
+        Duration::from_secs(30),
+        || async {
+            let seen = pods::exec(devbox, namespace, "client", "cat /tmp/seen").await?;
+            ensure!(!seen.contains("ended"), "the watch has ended: {seen}");
+            ensure!(seen.contains(text), "{seen}");
+            Ok::<_, anyhow::Error>(())
+        },
+    )
     .await;
 }
