@@ -7,6 +7,7 @@ use crate::output;
 
 mod cloud;
 mod cluster;
+mod tenants;
 
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use stackube_openstack::{Error, TokenScope};
 
 use crate::cache::{Cache, Kept};
+use crate::clock;
 use crate::cloud::Login;
 use crate::output;
 
@@ -58,6 +59,9 @@ pub(crate) async fn run(cloud: Option<&str>) -> anyhow::Result<()> {
     let details = login.verifier.verify(&kept.token).await?;
     let details = details
         .context("Keystone does not know the token that it just issued: check that its hosts share their keys")?;
+    if let Some(complaint) = clock::complaint(details.issued_at, Timestamp::now()) {
+        output::remark(format_args!("warning: {complaint}"))?;
+    }
     let TokenScope::Project(project, _) = &details.scope else {
         anyhow::bail!("the token is not one of a project: name a project in clouds.yaml");
     };

@@ -5,6 +5,7 @@
 
 mod args;
 mod cache;
+mod clock;
 mod cloud;
 mod cluster;
 mod credential;

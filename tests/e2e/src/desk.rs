@@ -1,7 +1,7 @@
 //! A user's own machine: a home with clouds.yaml and a kubeconfig, and the programs.
 
 use std::path::PathBuf;
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 
 use anyhow::{Context, Result, ensure};
 use kube::ResourceExt;
@@ -21,6 +21,10 @@ pub struct Desk {
 /// The password that the first user of a test's tenant has ([`crate::tenant::create`]).
 pub fn password(tenant: &Tenant) -> String {
     format!("initial-{}", tenant.name_any())
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
 }
 
 impl Desk {
@@ -52,6 +56,21 @@ impl Desk {
     /// # Errors
     /// What it printed on standard error.
     pub async fn run(&self, command: &[&str]) -> Result<String> {
+        let output = self.output(command, &[]).await?;
+        ensure!(output.status.success(), "{}", text(&output.stderr));
+        Ok(text(&output.stdout))
+    }
+
+    /// Runs `stackube doctor`, with changes to the environment; whether it found nothing wrong, and what it printed.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub async fn doctor(&self, environment: &[(&str, &str)]) -> Result<(bool, String)> {
+        let output = self.output(&["stackube", "doctor"], environment).await?;
+        Ok((output.status.success(), text(&output.stdout) + &text(&output.stderr)))
+    }
+
+    async fn output(&self, command: &[&str], environment: &[(&str, &str)]) -> Result<Output> {
         let (program, arguments) = command.split_first().context("no command")?;
         let output = Command::new(program)
             .args(arguments)
@@ -60,13 +79,24 @@ impl Desk {
             .env("HOME", self.home.path())
             .env("KUBECONFIG", self.home.path().join("kubeconfig"))
             .env("OS_CLIENT_CONFIG_FILE", self.home.path().join("clouds.yaml"))
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .output()
             .await?;
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
-        ensure!(output.status.success(), "{}", text(&output.stderr));
-        Ok(text(&output.stdout))
+        Ok(output)
+    }
+
+    /// A copy of a file at home (`clouds.yaml`, `kubeconfig`) in which `from` is `to`; its path.
+    ///
+    /// # Errors
+    /// When `from` is not in it.
+    pub fn altered(&self, file: &str, from: &str, to: &str) -> Result<String> {
+        let before = std::fs::read_to_string(self.home.path().join(file))?;
+        ensure!(before.contains(from), "{file} does not contain {from}");
+        let copy = self.home.path().join(format!("altered-{file}"));
+        std::fs::write(&copy, before.replace(from, to))?;
+        Ok(copy.to_str().context("a path that is no text")?.to_owned())
     }
 
     /// Runs `kubectl`, which logs in by `stackube`.

@@ -7,7 +7,7 @@ use kube::{Api, Client, Config, ResourceExt};
 use stackube_openstack::AuthUrl;
 
 use super::cloud::LoggedIn;
-use super::{Finding, Report, sentence};
+use super::{Finding, Report, sentence, tenants};
 use crate::args::ClusterOptions;
 use crate::cluster;
 
@@ -21,8 +21,11 @@ pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, re
         Err(error) => return report.add("kubeconfig", Finding::Bad(sentence(error))),
     };
     report.add("kubeconfig", Finding::Good(format!("for {}", config.cluster_url)));
+    let mut own = vec![];
     if let Some(login) = login {
-        report.add("Keystone in the API server", accepted(&config, login).await);
+        let (finding, tenants) = accepted(&config, login).await;
+        report.add("Keystone in the API server", finding);
+        own = tenants;
     }
     let client = match Client::try_from(config) {
         Ok(client) => client,
@@ -35,6 +38,7 @@ pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, re
             return report.add("API server", Finding::Bad(format!("{}; {advice}", sentence(error))));
         }
     }
+    tenants::check(&client, &own, report).await;
     report.add("custom resources", resources(&client).await);
     report.add("Stackube's pods", pods(&client).await);
     report.add("nodes", nodes(&client).await);
@@ -43,7 +47,8 @@ pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, re
     }
 }
 
-async fn accepted(config: &Config, login: &LoggedIn) -> Finding {
+/// Whether the API server takes the token, and for which tenants.
+async fn accepted(config: &Config, login: &LoggedIn) -> (Finding, Vec<String>) {
     match cluster::whoami(config, &login.token).await {
         Ok(user) => {
             let tenants = cluster::tenants(&user);
@@ -52,9 +57,10 @@ async fn accepted(config: &Config, login: &LoggedIn) -> Finding {
             } else {
                 format!("tenant {}", tenants.join(", "))
             };
-            Finding::Good(format!("you are {} ({who})", user.username.unwrap_or_default()))
+            let finding = Finding::Good(format!("you are {} ({who})", user.username.unwrap_or_default()));
+            (finding, tenants)
         }
-        Err(error) => Finding::Bad(sentence(error)),
+        Err(error) => (Finding::Bad(sentence(error)), vec![]),
     }
 }
 

@@ -5,7 +5,12 @@ use std::time::Duration;
 use anyhow::ensure;
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
-use stackube_e2e::{desk::Desk, devbox::Devbox, tenant, wait};
+use stackube_api::{Tenant, TenantState};
+use stackube_e2e::{
+    desk::{Desk, password},
+    devbox::Devbox,
+    tenant, wait,
+};
 
 use crate::shared;
 
@@ -59,13 +64,64 @@ async fn a_keystone_user_has_the_own_namespace_and_nothing_else() {
 
         let tenants = desk.run(&["kubectl", "stackube", "tenants"]).await.unwrap();
         assert!(tenants.contains(&name) && !tenants.contains(&other), "{tenants}");
-        let doctor = desk.run(&["stackube", "doctor"]).await.unwrap();
-        assert!(
-            doctor.contains(&format!("tenant {name}")) && !doctor.contains("FAILED"),
-            "{doctor}"
-        );
+        doctor(&devbox, &desk, &a).await;
     })
     .await;
+}
+
+/// Asserts that `stackube doctor` finds nothing wrong where nothing is, and says of what is wrong what to do.
+async fn doctor(devbox: &Devbox, desk: &Desk, tenant: &Tenant) {
+    let name = tenant.name_any();
+    let assert_says = async |environment: &[(&str, &str)], good: bool, lines: &[&[&str]]| {
+        let (all_well, report) = desk.doctor(environment).await.unwrap();
+        assert_eq!(all_well, good, "{environment:?}: {report}");
+        for words in lines {
+            let said = report.lines().any(|line| words.iter().all(|word| line.contains(word)));
+            assert!(said, "no line with {words:?}: {report}");
+        }
+    };
+    let active = format!("{name} is Active");
+    assert_says(&[], true, &[&["ok", &active], &["skipped", "nodes", "administrator"]]).await;
+    let admin = devbox.clouds().with_file_name("kubeconfig");
+    let administrator = [("KUBECONFIG", admin.to_str().unwrap())];
+    let parts: [&[&str]; 4] = [
+        &["ok", "Stackube's pods", "ready"],
+        &["ok", "nodes", "1 ready"],
+        &["ok", "custom resources"],
+        &["ok", "configuration", "same Keystone"],
+    ];
+    // Another test may have broken pods in Stackube's namespace for a while.
+    wait::until(
+        "an administrator's doctor finds nothing wrong",
+        Duration::from_secs(240),
+        || async {
+            let (all_well, report) = desk.doctor(&administrator).await?;
+            ensure!(all_well, "{report}");
+            Ok(())
+        },
+    )
+    .await;
+    assert_says(&administrator, true, &parts).await;
+
+    let wrong = desk.altered("clouds.yaml", &password(tenant), "wrong").unwrap();
+    let refused: &[&str] = &["FAILED", "Keystone", "refused the credentials"];
+    assert_says(&[("OS_CLIENT_CONFIG_FILE", &wrong)], false, &[refused]).await;
+    let nowhere = desk.altered("kubeconfig", ":6443", ":9").unwrap();
+    let away: &[&str] = &["FAILED", "API server", "check the address in the kubeconfig"];
+    assert_says(&[("KUBECONFIG", &nowhere)], false, &[away]).await;
+
+    let patch = r#"{"spec":{"runtimeClassName":"e2e-none"}}"#;
+    let patch = ["patch", "tenant", &name, "--type=merge", "-p", patch];
+    devbox.kubectl(&patch, "").await.unwrap();
+    tenant::in_state(devbox, &name, TenantState::Failed, Duration::from_secs(60)).await;
+    let failed = format!("{name} is Failed");
+    assert_says(
+        &[],
+        false,
+        &[&["FAILED", "your tenant", &failed, "no RuntimeClass e2e-none"]],
+    )
+    .await;
+    assert_says(&administrator, false, &[&["warning", "all tenants", &failed]]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
