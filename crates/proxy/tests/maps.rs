@@ -10,7 +10,7 @@
 mod lab;
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lab::{Pins, Tenants, shown};
 use stackube_datapath::abi::NetworkKey;
