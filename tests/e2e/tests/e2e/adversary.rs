@@ -4,6 +4,7 @@
 mod flood;
 mod frames;
 mod names;
+mod tracking;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -46,6 +47,7 @@ async fn pod<'a>(devbox: &'a Devbox, namespace: &str, name: &str) -> Pod<'a> {
 /// What two tenants have: each a Service of its own pod.
 struct Scene<'a> {
     devbox: &'a Devbox,
+    attackers_namespace: String,
     attacker: Pod<'a>,
     /// The router of the attacker's network.
     router: End,
@@ -77,6 +79,7 @@ async fn nothing_that_a_pod_sends_harms_others() {
         let (address, mac) = attacker.guest.gateway().await;
         let scene = Scene {
             devbox: &devbox,
+            attackers_namespace: a.clone(),
             attacker,
             router: End { mac, address },
             neighbour,
@@ -89,6 +92,7 @@ async fn nothing_that_a_pod_sends_harms_others() {
         scene.pretend().await;
         scene.knock().await;
         scene.resolve().await;
+        scene.fill_tracking().await;
         scene.flood().await;
     })
     .await;

@@ -14,8 +14,8 @@ use crate::dns::wire::SERVER as DNS;
 
 /// How many requests failed, and how long the others took, in microseconds.
 #[derive(Debug)]
-struct Load {
-    failed: u64,
+pub(super) struct Load {
+    pub(super) failed: u64,
     p99: u64,
 }
 
@@ -54,7 +54,7 @@ impl Scene<'_> {
         assert!(loud.p99 <= bound, "{quiet:?} without the floods, {loud:?} with them");
     }
 
-    async fn load(&self) -> Load {
+    pub(super) async fn load(&self) -> Load {
         let target = format!("{}:80", self.victims_service);
         let arguments = ["requests", "300", &self.victims_name, &target];
         let said = self.victims_friend.guest.run(&arguments, "").await.unwrap();

@@ -100,6 +100,11 @@ pub(super) fn flow(own: End, to: End) -> Vec<u8> {
     datagram(own, to, 7, b"who")
 }
 
+/// The first datagram of a flow to a port where nobody listens.
+pub(super) fn begin(own: End, to: End, port: u16) -> Vec<u8> {
+    datagram(own, to, port, b"")
+}
+
 /// Without a checksum, so that its ports may change.
 fn datagram(from: End, to: End, port: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![];
