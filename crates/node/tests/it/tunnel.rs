@@ -1,6 +1,7 @@
 //! Two nodes, whose bridges a Geneve tunnel joins: pods' traffic and that of Services from one to the other.
 
-use std::net::{SocketAddrV4, TcpListener, UdpSocket};
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, TcpListener, UdpSocket};
 use std::process::Command;
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ const OUTER_MTU: usize = 1500;
 const MTU: usize = OUTER_MTU - 58;
 /// IP and UDP.
 const HEADERS: usize = 28;
+/// How often a datagram is sent, with 3 s between.
+const TRIES: usize = 6;
 
 struct Node {
     lab: Lab,
@@ -115,28 +118,37 @@ fn exchange(a: &Node, b: &Node, to: &str) {
     assert_eq!(peer.ip().to_string(), a.pod.ip);
     assert_carries(&client, &served);
 
-    let patience = Some(Duration::from_secs(20));
     let server = b.netns.enter(|| UdpSocket::bind("0.0.0.0:8080").unwrap());
     let client = a.netns.enter(|| UdpSocket::bind("0.0.0.0:0").unwrap());
     for socket in [&server, &client] {
-        socket.set_read_timeout(patience).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(3))).unwrap();
     }
     client.connect(to).unwrap();
     // At the MTU, one less and one more, and what needs many fragments.
     for length in [1, MTU - HEADERS - 1, MTU - HEADERS, MTU - HEADERS + 1, 6000] {
         let sent: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-        let mut data = vec![0; 65_536];
-        client.send(&sent).unwrap();
-        let (received, from) = server
-            .recv_from(&mut data)
-            .unwrap_or_else(|e| panic!("{to}, {length} bytes: {e}"));
-        assert!(data[..received] == sent[..], "{to}: {length} bytes");
-        server.send_to(&sent, from).unwrap();
-        let received = client
-            .recv(&mut data)
+        let peer =
+            arrives(&server, &sent, || client.send(&sent)).unwrap_or_else(|e| panic!("{to}, {length} bytes: {e}"));
+        arrives(&client, &sent, || server.send_to(&sent, peer))
             .unwrap_or_else(|e| panic!("{to}, {length} bytes back: {e}"));
-        assert!(data[..received] == sent[..], "{to}: {length} bytes back");
     }
+}
+
+/// Sends a datagram until it is there; who sent it. A datagram whose later fragment overtakes the first is lost on its way through
+/// a Service, and the first ones do so while a switch still asks what to do with them.
+fn arrives(receiver: &UdpSocket, sent: &[u8], send: impl Fn() -> io::Result<usize>) -> io::Result<SocketAddr> {
+    let mut data = vec![0; 65_536];
+    for _ in 0..TRIES {
+        send()?;
+        // What was sent before, and again, may still be under way: each length is sent once.
+        while let Ok((received, from)) = receiver.recv_from(&mut data) {
+            if received == sent.len() {
+                assert!(data[..received] == *sent, "{received} bytes are others");
+                return Ok(from);
+            }
+        }
+    }
+    Err(io::ErrorKind::TimedOut.into())
 }
 
 #[test]
