@@ -11,8 +11,9 @@ async fn is_only(devbox: &Devbox, token: &str, user: &str, project: &str) {
     for group in who["groups"].as_array().unwrap() {
         let group = group.as_str().unwrap();
         let id = group.strip_prefix(&prefix).unwrap_or_default();
+        let is_own = id == format!("user:{user}");
         let is_role = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-        assert!(is_role || group == "system:authenticated", "{who}");
+        assert!(is_own || is_role || group == "system:authenticated", "{who}");
     }
 }
 
