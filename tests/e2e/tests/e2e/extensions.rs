@@ -130,6 +130,8 @@ async fn admits(devbox: &Devbox, namespace: &str, authority: &str) {
 }
 
 async fn converts(devbox: &Devbox, name: &str, authority: &str) {
+    // A kind of its own: kubectl remembers for hours what it has discovered, and would ask for the resource of an earlier run.
+    let kind = format!("Converted{name}");
     let version = |version: &str, storage: bool| {
         json!({"name": version, "served": true, "storage": storage,
             "schema": {"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
@@ -137,14 +139,14 @@ async fn converts(devbox: &Devbox, name: &str, authority: &str) {
     let definition = json!({
         "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{name}.{CONVERTED}")},
-        "spec": {"group": CONVERTED, "scope": "Namespaced", "names": {"plural": name, "kind": "Converted"},
+        "spec": {"group": CONVERTED, "scope": "Namespaced", "names": {"plural": name, "kind": kind},
             "versions": [version("v1", true), version("v2", false)],
             "conversion": {"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {
                 "caBundle": authority, "service": {"namespace": name, "name": "guard", "path": "/crdconvert", "port": 9443},
             }}}},
     });
     create(devbox, &definition).await;
-    let object = json!({"apiVersion": format!("{CONVERTED}/v1"), "kind": "Converted",
+    let object = json!({"apiVersion": format!("{CONVERTED}/v1"), "kind": kind,
         "metadata": {"name": "one", "namespace": name}, "hostPort": "somewhere:1234"});
     wait::until("the resource is served", LIMIT, || async {
         devbox.kubectl(&["apply", "-f", "-"], &object.to_string()).await
