@@ -5,33 +5,38 @@ pub(super) const RESERVED_NAMES: &str = "admin service services openstack";
 
 /// Words separated by blanks or line ends. Each may be what a Kubernetes name or label key consists of.
 pub(super) fn words(text: &str) -> Result<Vec<String>, String> {
-    text.split_whitespace()
-        .map(|word| {
-            let fine = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
-            if word.len() <= 316 && word.chars().all(fine) {
-                Ok(word.to_owned())
-            } else {
-                Err(format!("{word:?} cannot be a name: list names separated by blanks"))
-            }
-        })
-        .collect()
+    let fine = |c: char| c.is_ascii_alphanumeric() || "-._/".contains(c);
+    list(
+        text,
+        |word| word.len() <= 316 && word.chars().all(fine),
+        "cannot be a name: list names separated by blanks",
+    )
 }
 
 /// Hosts of registries, with a port where it is another than usual, separated by blanks or line ends.
 pub(super) fn registries(text: &str) -> Result<Vec<String>, String> {
-    text.split_whitespace()
-        .map(|word| {
-            let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
-            let (host, port) = word.split_once(':').unwrap_or((word, "443"));
-            if word.len() <= 259 && !host.is_empty() && host.chars().all(fine) && port.parse::<u16>().is_ok() {
-                Ok(word.to_owned())
-            } else {
-                Err(format!(
-                    "{word:?} is not a registry like registry.example.org or 10.0.0.5:5000"
-                ))
-            }
-        })
-        .collect()
+    let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
+    let is_registry = |word: &str| {
+        let (host, port) = word.split_once(':').unwrap_or((word, "443"));
+        word.len() <= 259 && !host.is_empty() && host.chars().all(fine) && port.parse::<u16>().is_ok()
+    };
+    list(
+        text,
+        is_registry,
+        "is not a registry like registry.example.org or 10.0.0.5:5000",
+    )
+}
+
+/// The words of `text`, which all have to be `fine`; `otherwise` is what the first one that is not does wrong.
+fn list(text: &str, fine: impl Fn(&str) -> bool, otherwise: &str) -> Result<Vec<String>, String> {
+    let checked = text.split_whitespace().map(|word| {
+        if fine(word) {
+            Ok(word.to_owned())
+        } else {
+            Err(format!("{word:?} {otherwise}"))
+        }
+    });
+    checked.collect()
 }
 
 /// The name of a RuntimeClass; it becomes the value of a label, so 63 characters are the limit.

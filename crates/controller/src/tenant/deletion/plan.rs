@@ -29,15 +29,15 @@ pub(in crate::tenant) enum Removal {
 /// needs in order to clean up stays.
 pub(in crate::tenant) fn access(tenant: &Tenant, found: &Found, identity: &Identity) -> Vec<Removal> {
     let service = Actor::User(identity.user.clone());
-    let ends = |held: &&RoleAssignment| direct(held) && held.actor != service;
+    let own = ours(tenant, found, identity);
     let mut steps = Vec::new();
-    if let Some(project) = ours(tenant, found, identity) {
-        let given = found.assignments.iter().filter(ends);
-        steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
-    } else if let Some(project) = adopted(tenant, found) {
-        let given = found.assignments.iter().filter(ends);
-        let given = given.filter(|held| is_ours(held, tenant, found, identity));
-        steps.extend(given.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
+    if let Some(project) = own.or_else(|| adopted(tenant, found)) {
+        let given = found
+            .assignments
+            .iter()
+            .filter(|held| direct(held) && held.actor != service);
+        let ends = given.filter(|held| own.is_some() || is_ours(held, tenant, found, identity));
+        steps.extend(ends.map(|held| Removal::Revoke(project.id.clone(), held.clone())));
     }
     steps.extend(our_user(tenant, found, identity).map(|user| Removal::User(user.id.clone())));
     steps
