@@ -12,7 +12,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 pub use claims::{Claim, Claims, Rank};
-pub use cluster::{Cluster, Dirty, Platform};
+pub use cluster::{Cluster, Dirty, Platform, pod_address};
 pub use desired::{Desired, Update};
 pub use endpoints::{Endpoint, NodeHint, Slice, Viewpoint};
 pub use service::ServiceRecord;

@@ -1,5 +1,8 @@
 //! Feeds the DNS server's store, and tells it who asks.
 
+#[cfg(test)]
+mod tests;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::dns::{self, Client};
-use crate::model::{Cluster, ObjectName};
+use crate::model::{Cluster, ObjectName, pod_address};
 use crate::serve::Readiness;
 use crate::watch::{Change, Kind, Object};
 
@@ -139,10 +142,13 @@ pub fn feed(store: &dns::Store, cluster: &Cluster, change: &Change) {
         }
         Change::Gone(Kind::Namespace, name) => store.remove_namespace(&name.name),
         Change::Is(Object::Port(port)) if port.spec.holder == PortHolder::Pod => {
-            let namespace = port.metadata.namespace.as_deref().unwrap_or_default();
-            let ip = port.status.as_ref().and_then(|status| status.ip.as_ref()?.parse().ok());
-            if let Some(ip) = ip {
-                store.set_pod(namespace, ip);
+            let name = ObjectName::new(port.namespace().unwrap_or_default(), port.name_any());
+            let address = pod_address(port).map(|range| range.addr());
+            if cluster.address_of_port(&name) != address {
+                forget_pod(store, cluster, &name);
+            }
+            if let Some(address) = address {
+                store.set_pod(&name.namespace, address);
             }
         }
         Change::Gone(Kind::Port, name) => forget_pod(store, cluster, name),
@@ -157,7 +163,10 @@ fn forget_slice(store: &dns::Store, cluster: &Cluster, name: &ObjectName) {
 }
 
 fn forget_pod(store: &dns::Store, cluster: &Cluster, port: &ObjectName) {
-    if let Some(ip) = cluster.address_of_port(port) {
-        store.remove_pod(&port.namespace, ip);
+    // An address may have its next pod before its last is gone.
+    if let Some(address) = cluster.address_of_port(port)
+        && !cluster.is_address_of_another(port, address)
+    {
+        store.remove_pod(&port.namespace, address);
     }
 }

@@ -131,6 +131,12 @@ impl Store {
         inner.tidy(namespace);
     }
 
+    /// Whether [`Store::set_pod`] said so last.
+    #[cfg(test)]
+    pub(crate) fn has_pod(&self, namespace: &str, address: Ipv4Addr) -> bool {
+        self.write().namespace(namespace).pods.contains(&address)
+    }
+
     /// The name of a network, or nothing if no namespace uses it.
     pub(crate) fn network_name(&self, network: &NetworkId) -> Option<Arc<str>> {
         Some(Arc::clone(&self.read().networks.get(network)?.name))

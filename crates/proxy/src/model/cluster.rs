@@ -186,7 +186,7 @@ impl Cluster {
     /// A Port of this node is as given.
     pub fn port(&mut self, port: &Port) {
         let name = ObjectName::new(port.namespace().unwrap_or_default(), port.name_any());
-        let facts = (port.spec.network_namespace.clone(), address(port));
+        let facts = (port.spec.network_namespace.clone(), pod_address(port));
         if self.ports.get(&name) != Some(&facts) {
             self.ports.insert(name, facts);
             self.dirty.networks = true;
@@ -201,6 +201,14 @@ impl Cluster {
     /// The address of a Port's pod, as far as is known.
     pub fn address_of_port(&self, name: &ObjectName) -> Option<Ipv4Addr> {
         self.ports.get(name)?.1.map(|range| range.addr())
+    }
+
+    /// Whether another Port of its namespace has the address as well.
+    pub fn is_address_of_another(&self, port: &ObjectName, address: Ipv4Addr) -> bool {
+        let first = ObjectName::new(&port.namespace, "");
+        let own = self.ports.range(first..);
+        own.take_while(|(name, _)| name.namespace == port.namespace)
+            .any(|(name, (_, range))| name != port && range.is_some_and(|range| range.addr() == address))
     }
 
     /// A ServiceCIDR is as given.
@@ -376,7 +384,7 @@ fn services_of<'a>(
 }
 
 /// The pod's address with the prefix length of its network, once Neutron has given it one.
-fn address(port: &Port) -> Option<Ipv4Net> {
+pub fn pod_address(port: &Port) -> Option<Ipv4Net> {
     let status = port.status.as_ref()?;
     let length = u8::try_from(status.prefix_length?).ok()?;
     Ipv4Net::new(status.ip.as_deref()?.parse().ok()?, length).ok()
