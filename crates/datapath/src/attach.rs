@@ -254,7 +254,7 @@ fn keep(link: FdLink, path: &Path) -> Result<(), Error> {
     })
 }
 
-fn unpin(path: &Path) -> Result<(), Error> {
+pub(crate) fn unpin(path: &Path) -> Result<(), Error> {
     match std::fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(Error::Pin {
             action: "remove",

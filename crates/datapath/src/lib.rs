@@ -12,6 +12,7 @@ mod programs;
 mod services;
 mod settings;
 mod table;
+mod takeover;
 mod trace;
 mod view;
 

@@ -14,6 +14,7 @@ use crate::identities::Identity;
 use crate::pods::Pods;
 use crate::settings::LinkSettings;
 use crate::table::Ranges;
+use crate::takeover;
 
 /// The programs, compiled from `bpf/` by `make bpf`.
 pub(crate) static OBJECT: &[u8] = include_bytes_aligned!("../object/stackube.o");
@@ -41,7 +42,8 @@ pub struct Programs {
 
 impl Programs {
     /// Loads the programs with the maps that are pinned under `root` ([`crate::PIN_ROOT`]), or makes the maps. Whatever an earlier process
-    /// attached runs the new programs afterwards; no packet passes without one, and no flow is lost.
+    /// attached runs the new programs afterwards; no packet passes without one, and no flow is lost. If that process had another layout, its
+    /// maps are given up: what it attached drops everything until [`Programs::attach`] has been called again.
     ///
     /// # Errors
     /// `root` is not on bpffs, or the kernel refuses.
@@ -56,7 +58,9 @@ impl Programs {
             .load(OBJECT)
             .map_err(|source| Error::Load(Box::new(source)))?;
         attach::load(&mut loaded, mode)?;
+        takeover::links(root)?;
         attach::renew(&mut loaded, root, mode)?;
+        takeover::maps(root)?;
         Ok(Self {
             root: root.to_owned(),
             mode,

@@ -13,9 +13,14 @@ use crate::abi::LAYOUT;
 
 /// Opens the map that is pinned as `name`.
 fn open(root: &Path, name: &'static str) -> Result<Map, Error> {
-    let path = root.join(LAYOUT).join(name);
-    let data = MapData::from_pin(&path).map_err(|source| match &source {
-        MapError::SyscallError(e) if e.io_error.kind() == io::ErrorKind::NotFound => Error::NotLoaded { path },
+    open_at(&root.join(LAYOUT).join(name), name)
+}
+
+fn open_at(path: &Path, name: &'static str) -> Result<Map, Error> {
+    let data = MapData::from_pin(path).map_err(|source| match &source {
+        MapError::SyscallError(e) if e.io_error.kind() == io::ErrorKind::NotFound => {
+            Error::NotLoaded { path: path.to_owned() }
+        }
         _ => refused(name, "open", source),
     })?;
     // The kernel reports an LRU hash as a type of its own; it is used like any hash.
@@ -54,7 +59,12 @@ pub(crate) struct Table<K, V> {
 
 impl<K: Pod, V: Pod> Table<K, V> {
     pub(crate) fn open(root: &Path, name: &'static str) -> Result<Self, Error> {
-        let map = HashMap::try_from(open(root, name)?).map_err(|source| refused(name, "open", source))?;
+        Self::at(&root.join(LAYOUT).join(name), name)
+    }
+
+    /// The map `name` of another layout, pinned at `path`.
+    pub(crate) fn at(path: &Path, name: &'static str) -> Result<Self, Error> {
+        let map = HashMap::try_from(open_at(path, name)?).map_err(|source| refused(name, "open", source))?;
         Ok(Self {
             name,
             map: Mutex::new(map),

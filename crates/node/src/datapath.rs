@@ -159,6 +159,19 @@ impl Datapath {
         .await
     }
 
+    /// Devices that have programs to which their pod is known.
+    ///
+    /// # Errors
+    /// [`DatapathError`]
+    pub async fn served(&self) -> Result<BTreeSet<u32>, DatapathError> {
+        self.with(|programs| {
+            let pinned = programs.pinned()?;
+            let attached = programs.attached()?.into_iter().map(|identity| identity.ifindex);
+            Ok(attached.filter(|device| pinned.contains(device)).collect())
+        })
+        .await
+    }
+
     /// The device behind which the programs know exactly this pod.
     ///
     /// # Errors

@@ -1,18 +1,23 @@
 //! Real traffic between namespaces, in both modes: XDP with checksums made by the sender, tcx with all offloads on.
 
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::unix::fs::DirEntryExt as _;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt;
-use stackube_datapath::{Mode, Programs, Service};
+use stackube_datapath::abi::LAYOUT;
+use stackube_datapath::{Identities, Mode, Programs, Service};
 
 use crate::lab::kernel::backends;
 use crate::lab::namespace::Namespace;
 use crate::lab::node::{FAR, MTU, NARROW, Node, PODS};
 
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What the second pod listens on.
+const SOCKET: SocketAddr = SocketAddr::V4(SocketAddrV4::new(PODS[1], 8080));
 
 /// Accepts connections and sends back what comes, until the namespace's test ends.
 fn echo_tcp(namespace: &Namespace, address: SocketAddrV4) {
@@ -98,6 +103,7 @@ fn everything(mode: Mode) {
     narrow_path(&node);
     host_link(&node);
     restart(&mut node);
+    another_layout(&mut node);
     assert_eq!(node.checksum_errors(), 0);
     taken_down(&mut node);
 }
@@ -259,6 +265,38 @@ fn restart(node: &mut Node) {
     }
     busy.join().unwrap();
     exchange(keep, 1000);
+}
+
+/// A new process with another layout of the maps takes over, and the pods stay where they are.
+fn another_layout(node: &mut Node) {
+    let known = node.programs.as_ref().unwrap().attached().unwrap();
+    let (ours, theirs) = (node.root().join(LAYOUT), node.root().join("v0"));
+    let links = || -> BTreeMap<_, _> {
+        let pins = std::fs::read_dir(ours.join("links")).unwrap().map(Result::unwrap);
+        pins.map(|pin| (pin.file_name(), pin.ino())).collect()
+    };
+    let before = links();
+    let old = Identities::open(&node.root()).unwrap();
+    assert!(old.by_alias(known[0].alias).unwrap().is_some());
+    drop(node.programs.take());
+    std::fs::rename(&ours, &theirs).unwrap();
+    node.load();
+    // A link that was made anew would have another pin, and its device would have had no program meanwhile.
+    assert_eq!(links(), before);
+    assert!(before.len() >= 5 && !theirs.exists(), "{before:?}");
+    let programs = node.programs.as_ref().unwrap();
+    assert_eq!(programs.attached().unwrap(), [], "nobody is known yet");
+    for identity in &known {
+        let found = old.by_alias(identity.alias).unwrap();
+        assert_eq!(found, None, "an alias may be another pod's now");
+    }
+    let dial = || node.pods[0].within(|| TcpStream::connect_timeout(&SOCKET, Duration::from_millis(300)));
+    assert_eq!(dial().unwrap_err().kind(), ErrorKind::TimedOut, "nothing passes");
+    known.iter().for_each(|identity| programs.attach(identity).unwrap());
+    node.sync();
+    node.serve("tcp 10.96.0.7:80", &backends(&["10.244.0.6:8080"]));
+    node.pods[0].within(|| exchange(connect("10.96.0.7:80").unwrap(), 1_000_000));
+    assert_eq!(links(), before);
 }
 
 fn taken_down(node: &mut Node) {

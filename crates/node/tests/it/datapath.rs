@@ -5,7 +5,7 @@ use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
-use stackube_datapath::abi::NetworkKey;
+use stackube_datapath::abi::{LAYOUT, NetworkKey};
 use stackube_datapath::{Protocol, Service, ServiceKey, Services};
 use stackube_node::link::host_name;
 use stackube_node::nodelink::{ADDRESS, ALIASES, FAR, MARK};
@@ -38,9 +38,7 @@ fn the_programs_know_a_pod_as_long_as_it_is_plugged_in() {
     assert_eq!(identity.mac, [0xfa, 0x16, 0x3e, 0, 0, 0x0b]);
     assert_eq!(identity.uid[15], 1);
     assert!(ALIASES.contains(&identity.alias));
-    let mut pins = lab.pins();
-    pins.sort();
-    assert_eq!(pins, [format!("from-{device}"), format!("to-{device}")]);
+    assert_eq!(lab.pins(), [format!("from-{device}"), format!("to-{device}")]);
     lab.del("c1", Some(&pod), Some(&netns)).ok();
     lab.assert_empty();
 }
@@ -81,6 +79,22 @@ fn a_new_daemon_takes_over_what_the_old_one_attached() {
 }
 
 #[test]
+fn a_new_daemon_takes_over_what_one_of_another_layout_attached() {
+    let (lab, pod) = (Lab::new(), Pod::number(1));
+    let netns = lab.pod_namespace("a");
+    lab.api.put(pod.port());
+    let result = lab.add("c1", &pod, &netns).ok();
+    let before = (lab.identities(), lab.pins());
+    lab.kill_daemon();
+    let (ours, theirs) = (lab.pin_root().join(LAYOUT), lab.pin_root().join("v0"));
+    std::fs::rename(ours, &theirs).unwrap();
+    lab.start_daemon(None);
+    lab.check("c1", &pod, &netns, &result).ok();
+    assert_eq!((lab.identities(), lab.pins()), before);
+    assert!(!theirs.exists());
+}
+
+#[test]
 fn a_pod_that_has_no_programs_gets_them() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
@@ -101,7 +115,7 @@ fn check_says_that_programs_are_missing() {
     lab.api.put(pod.port());
     let result = lab.add("c1", &pod, &netns).ok();
     let device = index(&lab.node, &host_name(&attachment("c1")));
-    let links = lab.pin_root().join(stackube_datapath::abi::LAYOUT).join("links");
+    let links = lab.pin_root().join(LAYOUT).join("links");
     for pin in ["from", "to"] {
         std::fs::remove_file(links.join(format!("{pin}-{device}"))).unwrap();
     }
@@ -117,11 +131,7 @@ fn the_far_end_of_a_link_that_was_made_anew_has_the_programs() {
     let lab = Lab::new();
     let pinned = || {
         let pin = format!("link-{}", index(&lab.node, FAR));
-        lab.pin_root()
-            .join(stackube_datapath::abi::LAYOUT)
-            .join("links")
-            .join(pin)
-            .exists()
+        lab.pin_root().join(LAYOUT).join("links").join(pin).exists()
     };
     assert!(pinned());
     let before = index(&lab.node, FAR);

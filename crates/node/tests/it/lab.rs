@@ -268,14 +268,16 @@ impl Lab {
         std::fs::remove_dir_all(self.pin_root()).unwrap();
     }
 
-    /// Pinned links of pods.
+    /// Pinned links of pods, sorted.
     pub(crate) fn pins(&self) -> Vec<String> {
         let links = self.pin_root().join(stackube_datapath::abi::LAYOUT).join("links");
         let pins = std::fs::read_dir(links).unwrap();
         let names = pins.map(|pin| pin.unwrap().file_name().into_string().unwrap());
-        names
+        let mut names: Vec<String> = names
             .filter(|name| name.starts_with("from-") || name.starts_with("to-"))
-            .collect()
+            .collect();
+        names.sort();
+        names
     }
 
     /// The pods that the programs know.

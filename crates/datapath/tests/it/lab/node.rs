@@ -71,15 +71,8 @@ impl Node {
             "addr add {FAR}/24 dev eth0; link set eth0 mtu {NARROW} up; route add default via 10.250.0.1"
         ));
         let pins = Pins::new();
-        let programs = Programs::load_or_open(&pins.root(), mode).unwrap();
-        let far_ifindex = ifindex("stackube1", &node.name);
-        let macs = (mac("stackube0", &node.name), mac("stackube1", &node.name));
-        programs
-            .set_link(&LinkSettings::on(far_ifindex, macs.0, macs.1, Limits::default()))
-            .unwrap();
-        programs.attach_link(far_ifindex).unwrap();
         let mut made = Self {
-            programs: Some(programs),
+            programs: None,
             mode,
             pods: Vec::new(),
             router,
@@ -87,12 +80,30 @@ impl Node {
             own: node,
             pins,
         };
+        made.load();
         for address in PODS {
             made.add_pod(address);
         }
-        made.services().set_service_cidrs(&[net("10.96.0.0/16")]).unwrap();
-        made.services().set_synced(NetworkKey::of("demo"), true).unwrap();
+        made.sync();
         made
+    }
+
+    /// Loads the programs and tells them the host link.
+    pub(crate) fn load(&mut self) {
+        let programs = Programs::load_or_open(&self.root(), self.mode).unwrap();
+        let far_ifindex = ifindex("stackube1", &self.own.name);
+        let macs = (mac("stackube0", &self.own.name), mac("stackube1", &self.own.name));
+        programs
+            .set_link(&LinkSettings::on(far_ifindex, macs.0, macs.1, Limits::default()))
+            .unwrap();
+        programs.attach_link(far_ifindex).unwrap();
+        self.programs = Some(programs);
+    }
+
+    /// Says that all services are there.
+    pub(crate) fn sync(&self) {
+        self.services().set_service_cidrs(&[net("10.96.0.0/16")]).unwrap();
+        self.services().set_synced(NetworkKey::of("demo"), true).unwrap();
     }
 
     fn add_pod(&mut self, address: Ipv4Addr) {

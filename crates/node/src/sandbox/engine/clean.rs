@@ -91,20 +91,21 @@ impl Engine {
         Ok(self.datapath.detach(dead).await?)
     }
 
-    /// Attaches the programs to pods that are plugged in without: those of a daemon that had none, or after somebody
-    /// has removed the pins. A pod whose Port is gone is on its way out and stays as it is.
+    /// Attaches the programs to pods that are plugged in without, or that are unknown to theirs: those of a daemon that had
+    /// none, or maps of another layout, or after somebody has removed the pins. A pod whose Port is gone is on its way out
+    /// and stays as it is.
     ///
     /// # Errors
     /// [`SandboxError`]; the next look tries again.
     pub async fn attach_missing(&self) -> Result<(), SandboxError> {
-        let known = self.datapath.known().await?;
+        let served = self.datapath.served().await?;
         let devices = self.links.list().await?;
         let view = self.ovsdb.current().await?;
         for record in self.records(&view) {
             let (Some(owner), Some(device)) = (record.owner, devices.get(&record.device)) else {
                 continue;
             };
-            if known.contains(&device.index) {
+            if served.contains(&device.index) {
                 continue;
             }
             let _guard = self.locks.lock(&owner.pod.uid).await;
