@@ -8,7 +8,7 @@ use crate::{
     from_pod::is_infrastructure,
     head::{FIN, Inside, RST, SYN},
     maps::{AFFINITY, BACKENDS, FLOWS_MAP},
-    tally::{added, now, within_quota},
+    tally::{added, may_remember, now, remembering, within_quota},
 };
 
 const ANY: u64 = 0;
@@ -166,21 +166,24 @@ fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backe
     if service.backends == 0 {
         return Err(reason::REFUSED_NO_BACKEND);
     }
-    let known = if service.affinity > 0 { remembered(forward.ifindex, service) } else { None };
+    let sticky = service.affinity > 0;
+    let known = if sticky { remembered(forward.ifindex, service) } else { None };
+    let key = AffinityKey { ifindex: forward.ifindex, service: service.id };
+    let is_new = sticky && known.is_none() && AFFINITY.get_ptr_mut(key).is_none();
+    let forgets = is_new && !may_remember(pod, forward.ifindex);
     let slot = match known {
         Some(slot) => slot,
-        None => ((u64::from(mixed(pod.ip, forward)) * u64::from(service.backends)) >> 32) as u32,
+        None => {
+            // A pod that has used up its share finds the same backend again without its port, while their number stays.
+            let local_port = if forgets { 0 } else { forward.local_port };
+            ((u64::from(mixed(pod.ip, &FlowKey { local_port, ..*forward })) * u64::from(service.backends)) >> 32) as u32
+        }
     };
     let backend = backend(service.id, slot).ok_or(reason::DROPPED_RACE)?;
-    if service.affinity > 0 && known.is_none() {
+    if sticky && known.is_none() && !forgets {
         let entry = Affinity { seen: now(), backend, slot, timeout: service.affinity };
-        let key = AffinityKey { ifindex: forward.ifindex, service: service.id };
-        let is_new = AFFINITY.get_ptr_mut(key).is_none();
-        if is_new && !within_quota(pod, forward.ifindex, 1, 2) {
-            return Err(reason::DROPPED_QUOTA);
-        }
         if AFFINITY.insert(key, entry, ANY).is_ok() && is_new {
-            added(forward.ifindex, 1);
+            remembering(forward.ifindex);
         }
     }
     Ok((slot, backend))

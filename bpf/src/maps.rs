@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 
 use crate::abi::{
-    Affinity, AffinityKey, Backend, BackendKey, FLOWS, Flow, FlowKey, Fragment, FragmentKey, HostFlowKey, Network, NetworkKey, Pod, RangeAddress,
+    AFFINITIES, Affinity, AffinityKey, Backend, BackendKey, FLOWS, Flow, FlowKey, Fragment, FragmentKey, HostFlowKey, Network, NetworkKey, Pod, RangeAddress, Released,
     Service, ServiceKey, Settings, Usage, reason,
 };
 
@@ -22,7 +22,7 @@ pub static USAGE: HashMap<u32, Usage> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC)
 
 /// Entries that user space removed from `flows` and `affinity`, per pod: written there only, so that no count is lost between two writers.
 #[map(name = "released")]
-pub static RELEASED: HashMap<u32, u64> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC);
+pub static RELEASED: HashMap<u32, Released> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC);
 
 #[map(name = "aliases")]
 pub static ALIASES: HashMap<u32, u32> = HashMap::pinned(PODS, BPF_F_NO_PREALLOC);
@@ -47,7 +47,7 @@ pub static FLOWS_MAP: HashMap<FlowKey, Flow> = HashMap::pinned(FLOWS, BPF_F_NO_P
 pub static HOST_FLOWS: LruHashMap<HostFlowKey, u64> = LruHashMap::pinned(1 << 15, 0);
 
 #[map(name = "affinity")]
-pub static AFFINITY: HashMap<AffinityKey, Affinity> = HashMap::pinned(1 << 18, BPF_F_NO_PREALLOC);
+pub static AFFINITY: HashMap<AffinityKey, Affinity> = HashMap::pinned(AFFINITIES, BPF_F_NO_PREALLOC);
 
 /// Entries matter for the milliseconds between the fragments of a packet, and each pod adds at a limited rate.
 #[map(name = "fragments")]

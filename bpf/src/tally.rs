@@ -8,7 +8,7 @@ use core::intrinsics::{AtomicOrdering, atomic_xadd};
 use aya_ebpf::helpers::generated::bpf_ktime_get_ns;
 
 use crate::{
-    abi::{BUCKET_REFUSE, Bucket, Event, NODE_SHARE, POD_NODE, POD_TRACED, Pod, Settings, Usage},
+    abi::{BUCKET_REFUSE, Bucket, Event, NODE_SHARE, POD_AFFINITIES, POD_NODE, POD_TRACED, Pod, Settings, Usage},
     head::{Frame, IPV4, Inside},
     maps::{COUNTERS, EVENTS, RELEASED, SETTINGS, USAGE},
     packet::Verdict,
@@ -157,11 +157,37 @@ extern "C" fn has_room(ifindex: u32, flags: u32, more: u64, halves: u64) -> u32 
     let (Some(settings), Some(usage)) = (settings(), USAGE.get_ptr_mut(ifindex)) else {
         return 0;
     };
-    let released = unsafe { RELEASED.get(ifindex) }.copied().unwrap_or(0);
+    let released = unsafe { RELEASED.get(ifindex) }.map_or(0, |released| released.flows);
     let held = unsafe { (*usage).added }.wrapping_sub(released);
     // The two counters are read one after the other, so the difference can be below zero for a moment.
     let share = if flags & POD_NODE != 0 { NODE_SHARE } else { 1 };
     u32::from(held > u64::MAX / 2 || held + more <= u64::from(settings.flow_quota) * share * halves / 2)
+}
+
+/// Whether a backend may be remembered for the pod besides those that are.
+#[inline(always)]
+pub fn may_remember(pod: &Pod, ifindex: u32) -> bool {
+    has_room_to_remember(ifindex, pod.flags) != 0
+}
+
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn has_room_to_remember(ifindex: u32, flags: u32) -> u32 {
+    let Some(usage) = USAGE.get_ptr_mut(ifindex) else {
+        return 0;
+    };
+    let released = unsafe { RELEASED.get(ifindex) }.map_or(0, |released| released.affinities);
+    let held = unsafe { (*usage).affinities }.wrapping_sub(released);
+    let share = if flags & POD_NODE != 0 { NODE_SHARE } else { 1 };
+    u32::from(held > u64::MAX / 2 || held < POD_AFFINITIES * share)
+}
+
+/// Counts a backend that is remembered.
+#[inline(always)]
+pub fn remembering(ifindex: u32) {
+    if let Some(usage) = USAGE.get_ptr_mut(ifindex) {
+        unsafe { atomic_xadd::<u64, u64, { AtomicOrdering::Relaxed }>(&raw mut (*usage).affinities, 1) };
+    }
 }
 
 /// Counts what entries count that came (or, below zero, went).

@@ -10,7 +10,7 @@ mod pod;
 pub mod reason;
 
 /// Version of the layout, part of the path of every pin.
-pub const LAYOUT: &str = "v1";
+pub const LAYOUT: &str = "v2";
 
 /// IP protocol number of ICMP.
 pub const ICMP: u8 = 1;
@@ -28,6 +28,10 @@ pub const HANDLED_MARK: u32 = 0x7374_6162;
 
 /// Entries that the map `flows` can have: those of a node, two to a flow.
 pub const FLOWS: u32 = 4 << 20;
+/// Entries that the map `affinity` can have.
+pub const AFFINITIES: u32 = 1 << 18;
+/// How many of them a pod may have; the node's own port [`NODE_SHARE`] times as many.
+pub const POD_AFFINITIES: u64 = 2048;
 
 /// Which network a pod belongs to.
 #[repr(C)]
@@ -111,10 +115,22 @@ pub const BUCKETS: usize = 4;
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub struct Usage {
-    /// What the entries count ([`Flow::weight`], 1 for affinities) that the programs have added to `flows` and `affinity`, less those that they removed.
+    /// What the entries count ([`Flow::weight`]) that the programs have added to `flows`, less those that they removed.
     pub added: u64,
+    /// Entries that they have added to `affinity`.
+    pub affinities: u64,
     /// Token buckets.
     pub buckets: [Bucket; BUCKETS],
+}
+
+/// `released`: what user space has removed of a pod's entries. Key: ifindex.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Released {
+    /// What the entries of `flows` counted ([`Flow::weight`]).
+    pub flows: u64,
+    /// Entries of `affinity`.
+    pub affinities: u64,
 }
 
 /// State of a token bucket.

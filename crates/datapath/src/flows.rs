@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::Error;
-use crate::abi::{self, Affinity, AffinityKey, Flow, FlowKey};
+use crate::abi::{self, Affinity, AffinityKey, Flow, FlowKey, Released};
 use crate::table::{Table, address};
 
 /// What a sweep found.
@@ -44,7 +44,7 @@ pub(crate) struct Flows {
     flows: Table<FlowKey, Flow>,
     affinity: Table<AffinityKey, Affinity>,
     pods: Table<u32, abi::Pod>,
-    released: Table<u32, u64>,
+    released: Table<u32, Released>,
 }
 
 impl Flows {
@@ -63,25 +63,29 @@ impl Flows {
         let pods: HashSet<u32> = self.pods.entries()?.into_iter().map(|(ifindex, _)| ifindex).collect();
         let entries: HashMap<FlowKey, Flow> = self.flows.entries()?.into_iter().collect();
         let mut swept = Swept::default();
-        let mut released: HashMap<u32, u64> = HashMap::new();
+        let mut released: HashMap<u32, Released> = HashMap::new();
         for (key, flow) in &entries {
             let other = entries.get(&age::other(key, flow));
             if pods.contains(&key.ifindex) && !age::is_over(now, key, flow, other) {
                 swept.live += 1;
             } else if self.flows.remove(key)? {
                 swept.removed += 1;
-                *released.entry(key.ifindex).or_default() += u64::from(flow.weight);
+                released.entry(key.ifindex).or_default().flows += u64::from(flow.weight);
             }
         }
         for (key, affinity) in self.affinity.entries()? {
             let over = now.saturating_sub(affinity.seen) > u64::from(affinity.timeout) * age::SECOND;
             if (over || !pods.contains(&key.ifindex)) && self.affinity.remove(&key)? {
-                *released.entry(key.ifindex).or_default() += 1;
+                released.entry(key.ifindex).or_default().affinities += 1;
             }
         }
-        for (ifindex, count) in released.into_iter().filter(|(ifindex, _)| pods.contains(ifindex)) {
-            let before = self.released.get(&ifindex)?.unwrap_or(0);
-            self.released.set(&ifindex, &before.wrapping_add(count))?;
+        for (ifindex, more) in released.into_iter().filter(|(ifindex, _)| pods.contains(ifindex)) {
+            let before = self.released.get(&ifindex)?.unwrap_or_default();
+            let released = Released {
+                flows: before.flows.wrapping_add(more.flows),
+                affinities: before.affinities.wrapping_add(more.affinities),
+            };
+            self.released.set(&ifindex, &released)?;
         }
         Ok(swept)
     }

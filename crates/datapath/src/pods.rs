@@ -14,7 +14,7 @@ pub(crate) struct Pods {
     aliases: Table<u32, u32>,
     addresses: Table<u32, u32>,
     usage: Table<u32, abi::Usage>,
-    released: Table<u32, u64>,
+    released: Table<u32, abi::Released>,
 }
 
 impl Pods {
@@ -37,10 +37,11 @@ impl Pods {
                 &identity.ifindex,
                 &abi::Usage {
                     added: 0,
+                    affinities: 0,
                     buckets: [empty; abi::BUCKETS],
                 },
             )?;
-            self.released.set(&identity.ifindex, &0)?;
+            self.released.set(&identity.ifindex, &abi::Released::default())?;
         }
         let traced = kept.map_or(0, |kept| kept.flags & abi::POD_TRACED);
         let mut pod = identity.to_abi();

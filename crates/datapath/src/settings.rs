@@ -104,6 +104,8 @@ mod tests {
         let quota = u64::from(Limits::default().flows);
         let of_node = quota * abi::NODE_SHARE;
         assert!(PODS * quota + of_node <= u64::from(abi::FLOWS), "the flow table");
+        let affinities = (PODS + abi::NODE_SHARE) * abi::POD_AFFINITIES;
+        assert!(affinities <= u64::from(abi::AFFINITIES), "session affinity");
         let connections = quota / (2 * u64::from(abi::HOST_WEIGHT));
         assert_eq!(connections, 1024);
         // Those to shared Services go through the node's own port, each with two entries there.

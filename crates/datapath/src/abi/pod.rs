@@ -5,7 +5,7 @@ use aya::Pod;
 
 use super::{
     Affinity, AffinityKey, Backend, BackendKey, Flow, FlowKey, Fragment, FragmentKey, HostFlowKey, Network, NetworkKey,
-    Service, ServiceKey, Settings, Usage,
+    Released, Service, ServiceKey, Settings, Usage,
 };
 
 macro_rules! plain {
@@ -28,6 +28,7 @@ plain!(
     HostFlowKey,
     Network,
     NetworkKey,
+    Released,
     Service,
     ServiceKey,
     Settings,
@@ -44,7 +45,8 @@ mod tests {
         let sizes = [
             (size_of::<super::super::Pod>(), 16 + 16 + 4 * 4 + 6 + 2),
             (size_of::<Settings>(), 5 * 4 + 6 + 6 + 4 + 4 * 8),
-            (size_of::<Usage>(), 8 + 4 * 16),
+            (size_of::<Usage>(), 2 * 8 + 4 * 16),
+            (size_of::<Released>(), 2 * 8),
             (size_of::<Network>(), 8),
             (size_of::<ServiceKey>(), 16 + 4 + 2 + 1 + 1),
             (size_of::<Service>(), 5 * 4),

@@ -3,6 +3,8 @@
 //! Needs root and Linux 6.6 with BTF; iproute2 and ethtool. Without them it fails.
 
 #[cfg(test)]
+mod affinity;
+#[cfg(test)]
 mod enforcement;
 #[cfg(test)]
 mod lab;

@@ -151,20 +151,41 @@ impl Kernel {
         };
         let usage = abi::Usage {
             added: 0,
+            affinities: 0,
             buckets: [abi::Bucket { last: 0, tokens: 0 }; abi::BUCKETS],
         };
         Self::map(&root, "usage").insert(DEVICE, usage, 0).unwrap();
-        Self::map(&root, "released").insert(DEVICE, 0u64, 0).unwrap();
+        Self::map(&root, "released")
+            .insert(DEVICE, abi::Released::default(), 0)
+            .unwrap();
         Self::map(&root, "aliases").insert(wire(ALIAS), DEVICE, 0).unwrap();
         Self::map(&root, "addresses").insert(wire(POD), DEVICE, 0).unwrap();
         Self::map(&root, "pods").insert(DEVICE, pod, 0).unwrap();
     }
 
-    /// Entries that the programs say the pod has.
+    /// Entries of the flow table that the programs say the pod has.
     pub(crate) fn added(&self) -> u64 {
-        let usage: abi::Usage = Self::map(&self.root(), "usage").get(&DEVICE, 0).unwrap();
-        let released: u64 = Self::map(&self.root(), "released").get(&DEVICE, 0).unwrap();
-        usage.added - released
+        let (usage, released) = self.counted();
+        usage.added - released.flows
+    }
+
+    /// Backends that the programs say they remember for the pod.
+    pub(crate) fn remembered(&self) -> u64 {
+        let (usage, released) = self.counted();
+        usage.affinities - released.affinities
+    }
+
+    /// Makes the programs believe that they remember so many.
+    pub(crate) fn remembers(&self, affinities: u64) {
+        let (usage, released) = self.counted();
+        let affinities = affinities + released.affinities;
+        let usage = abi::Usage { affinities, ..usage };
+        Self::map(&self.root(), "usage").insert(DEVICE, usage, 0).unwrap();
+    }
+
+    fn counted(&self) -> (abi::Usage, abi::Released) {
+        let usage = Self::map(&self.root(), "usage").get(&DEVICE, 0).unwrap();
+        (usage, Self::map(&self.root(), "released").get(&DEVICE, 0).unwrap())
     }
 
     /// Makes the pod be the node itself, or not.
