@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
+use futures::{StreamExt, stream};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -15,6 +16,7 @@ use stackube_e2e::{
     wait,
 };
 
+use crate::rights::AT_ONCE;
 use crate::shared;
 
 mod defaults;
@@ -46,28 +48,28 @@ impl std::ops::AddAssign for Count {
     }
 }
 
+/// Whether an answer was a refusal, and what is wrong with it.
+type Judged = (bool, Option<String>);
+
+/// Waits for all answers, a few requests at the same time; panics with what is wrong.
+async fn assert_judged(requests: impl IntoIterator<Item = impl Future<Output = Judged>>) -> Count {
+    let (mut count, mut wrong) = (Count::default(), vec![]);
+    let mut answers = stream::iter(requests).buffered(AT_ONCE);
+    while let Some((refused, complaint)) = answers.next().await {
+        count.add(refused);
+        wrong.extend(complaint);
+    }
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), count.tried);
+    count
+}
+
 /// Sends all attempts as `who`; panics with those that were not answered as expected.
 async fn assert_answers(client: &Client, who: &Identity, attempts: Vec<Attempt>) -> Count {
-    let (mut count, mut wrong) = (Count::default(), vec![]);
-    let total = attempts.len();
-    for attempt in attempts {
+    let requests = attempts.into_iter().map(|attempt| async move {
         let answer = who.try_create(client, &attempt.path, &attempt.object).await;
-        count.add(answer.is_err());
-        let fits = match (&answer, &attempt.refusal) {
-            (Ok(_), None) => true,
-            (Err(error), Some(refusal)) => format!("{error:#}").contains(refusal.as_str()),
-            _ => false,
-        };
-        if !fits {
-            let answer = answer.map_or_else(|error| format!("{error:#}"), |_| "admitted".to_owned());
-            wrong.push(format!(
-                "{}: expected {:?}, got {answer}",
-                attempt.what, attempt.refusal
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {total}: {wrong:#?}", wrong.len());
-    count
+        (answer.is_err(), attempt.complaint(&answer, false))
+    });
+    assert_judged(requests).await
 }
 
 #[tokio::test]

@@ -29,7 +29,7 @@ use tables::{CLUSTER, OWN, pairs};
 /// Namespaces of the administrator.
 pub(crate) const OTHERS: [&str; 2] = ["kube-system", "stackube-system"];
 /// Questions at the same time.
-const AT_ONCE: usize = 8;
+pub(crate) const AT_ONCE: usize = 8;
 
 /// Verb, `group/resource/subresource`, namespace, name, and whether the bearer may.
 type Cell<'a> = (&'a str, &'a str, &'a str, &'a str, bool);

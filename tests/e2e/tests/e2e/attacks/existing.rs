@@ -1,12 +1,14 @@
 //! The same attempts on what exists already: by PUT, by a merge patch, by server-side apply, and by subresources.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use kube::Client;
 use serde_json::{Value, json};
 use stackube_e2e::{devbox::Devbox, identity::Identity};
 
 use super::tables::{self, Attempt};
-use super::{Count, subresources::refused};
+use super::{Count, assert_judged, subresources::refused};
 
 const WAYS: [&str; 3] = ["PUT", "merge patch", "apply"];
 
@@ -52,35 +54,25 @@ pub(super) async fn assert_answers(client: &Client, who: &Identity, namespace: &
         refusal: None,
         later: None,
     });
-    let (mut count, mut wrong) = (Count::default(), vec![]);
-    for attempt in attempts.chain(objects).filter(exists).chain(unchanged) {
-        // Only what the API server has written into a Job makes it whole again.
-        let incomplete = attempt.refusal.is_none() && attempt.path.ends_with("/jobs");
-        for way in WAYS.into_iter().filter(|way| !(incomplete && *way == "PUT")) {
-            let answer = send(client, who, way, &attempt.path, &attempt.object).await;
-            count.add(answer.is_err());
-            let fits = match (&answer, &attempt.refusal) {
-                (Ok(_), None) => true,
-                (Err(error), Some(refusal)) => {
-                    let text = format!("{error:#}");
-                    [Some(refusal), attempt.later.as_ref()]
-                        .into_iter()
-                        .flatten()
-                        .any(|words| text.contains(words.as_str()))
+    let requests = attempts
+        .chain(objects)
+        .filter(exists)
+        .chain(unchanged)
+        .flat_map(|attempt| {
+            // Only what the API server has written into a Job makes it whole again.
+            let incomplete = attempt.refusal.is_none() && attempt.path.ends_with("/jobs");
+            let ways = WAYS.into_iter().filter(move |way| !(incomplete && *way == "PUT"));
+            let attempt = Arc::new(attempt);
+            ways.map(move |way| {
+                let attempt = attempt.clone();
+                async move {
+                    let answer = send(client, who, way, &attempt.path, &attempt.object).await;
+                    let complaint = attempt.complaint(&answer, true);
+                    (answer.is_err(), complaint.map(|text| format!("{way}: {text}")))
                 }
-                _ => false,
-            };
-            if !fits {
-                let answer = answer.map_or_else(|error| format!("{error:#}"), |_| "admitted".to_owned());
-                let Attempt {
-                    what, path, refusal, ..
-                } = &attempt;
-                wrong.push(format!("{what} by {way} of {path}: expected {refusal:?}, got {answer}"));
-            }
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), count.tried);
-    count
+            })
+        });
+    assert_judged(requests).await
 }
 
 /// What the tenant may do by subresources of its workloads, and what not there or elsewhere.

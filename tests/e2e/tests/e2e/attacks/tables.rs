@@ -1,5 +1,6 @@
 //! The tables of attempts, made into requests.
 
+use anyhow::Result;
 use serde_json::{Value, json};
 
 /// What is sent, where to, and what the refusal says (`None`: it is admitted).
@@ -10,6 +11,26 @@ pub(super) struct Attempt {
     pub(super) refusal: Option<String>,
     /// What the refusal says of an object that exists already, where that is something else.
     pub(super) later: Option<String>,
+}
+
+impl Attempt {
+    /// What is wrong with this answer; `exists`: to a change of what was there already.
+    pub(super) fn complaint(&self, answer: &Result<Value>, exists: bool) -> Option<String> {
+        let later = self.later.iter().filter(|_| exists);
+        let mut refusals = self.refusal.iter().chain(later);
+        let (fits, got) = match answer {
+            Ok(_) => (self.refusal.is_none(), "admitted".to_owned()),
+            Err(error) => {
+                let text = format!("{error:#}");
+                let expected = refusals.any(|words| text.contains(words.as_str()));
+                (self.refusal.is_some() && expected, text)
+            }
+        };
+        let Self {
+            what, path, refusal, ..
+        } = self;
+        (!fits).then(|| format!("{what} at {path}: expected {refusal:?}, got {got}"))
+    }
 }
 
 /// Everything that makes pods: group and version, plural, kind.

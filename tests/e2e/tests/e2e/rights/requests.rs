@@ -1,7 +1,10 @@
 //! Real requests, one at least for each kind of right.
 
+use futures::{StreamExt, stream};
 use http::{Method, Request, header::CONTENT_TYPE};
 use kube::{Client, client::Body};
+
+use super::AT_ONCE;
 
 /// Method, path (`NS` is the namespace), body, and who may: admin, edit, view. Writes are dry runs.
 const NAMESPACED: &[(Method, &str, &str, &str)] = &[
@@ -249,53 +252,48 @@ async fn send(client: &Client, method: &Method, path: &str, body: &str, user: Op
     client.send(request).await.unwrap().status().as_u16()
 }
 
+/// Method, path, body, who is impersonated, and whether it is answered.
+type Sent<'a> = (&'a Method, String, &'a str, Option<String>, bool);
+
+/// Everything for one role: `index` is its place among admin, edit, view.
+fn all<'a>(index: usize, own: &str, others: &[&str]) -> Vec<Sent<'a>> {
+    let mut all = vec![];
+    for (method, path, body, expected) in NAMESPACED {
+        let may = expected.as_bytes()[index] == b'y';
+        let foreign = others.iter().map(|other| (*other, false));
+        for (namespace, may) in [(own, may)].into_iter().chain(foreign) {
+            all.push((method, path.replace("NS", namespace), *body, None, may));
+        }
+    }
+    for (method, path, body) in CLUSTER {
+        all.push((method, path.replace("NS", own), *body, None, false));
+    }
+    let pods = format!("/api/v1/namespaces/{own}/pods");
+    let service_account = format!("system:serviceaccount:{own}:default");
+    for user in ["system:admin", "system:kube-scheduler", &service_account] {
+        all.push((&Method::GET, pods.clone(), "", Some(user.to_owned()), false));
+    }
+    all
+}
+
 /// Sends everything in the name of the client's token: one of a role (`index` is its place among admin, edit, view) in the
 /// namespace `own`, and nobody in the others and in the cluster. How many requests were sent, and refused as they should be.
 ///
 /// # Panics
 /// With those that were answered otherwise.
 pub(crate) async fn assert_answered(client: &Client, index: usize, own: &str, others: &[&str]) -> (usize, usize) {
-    let (mut sent, mut refused, mut wrong) = (0, 0, vec![]);
-    let mut judge = |what: String, status: u16, may: bool| {
-        sent += 1;
-        refused += usize::from(status == 403);
-        let fits = if may {
-            (200..300).contains(&status)
-        } else {
-            status == 403
-        };
-        if !fits {
-            wrong.push(format!("{what}: {status}"));
-        }
-    };
-    for (method, path, body, expected) in NAMESPACED {
-        let may = expected.as_bytes()[index] == b'y';
-        for (namespace, may) in [(own, may)]
-            .into_iter()
-            .chain(others.iter().map(|other| (*other, false)))
-        {
-            let path = path.replace("NS", namespace);
-            judge(
-                format!("{method} {path}"),
-                send(client, method, &path, body, None).await,
-                may,
-            );
-        }
-    }
-    for (method, path, body) in CLUSTER {
-        let path = path.replace("NS", own);
-        judge(
-            format!("{method} {path}"),
-            send(client, method, &path, body, None).await,
-            false,
-        );
-    }
-    let pods = format!("/api/v1/namespaces/{own}/pods");
-    let service_account = format!("system:serviceaccount:{own}:default");
-    for user in ["system:admin", "system:kube-scheduler", &service_account] {
-        let status = send(client, &Method::GET, &pods, "", Some(user)).await;
-        judge(format!("GET {pods} as {user}"), status, false);
-    }
-    assert!(wrong.is_empty(), "{} of {sent}: {wrong:#?}", wrong.len());
-    (sent, refused)
+    let requests = all(index, own, others)
+        .into_iter()
+        .map(|(method, path, body, user, may)| async move {
+            let status = send(client, method, &path, body, user.as_deref()).await;
+            let refused = status == 403;
+            let fits = refused != may && (refused || (200..300).contains(&status));
+            let as_whom = user.map(|user| format!(" as {user}")).unwrap_or_default();
+            (refused, (!fits).then(|| format!("{method} {path}{as_whom}: {status}")))
+        });
+    let answers: Vec<(bool, Option<String>)> = stream::iter(requests).buffered(AT_ONCE).collect().await;
+    let wrong: Vec<&String> = answers.iter().filter_map(|(_, complaint)| complaint.as_ref()).collect();
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), answers.len());
+    let refused = answers.iter().filter(|(refused, _)| *refused).count();
+    (answers.len(), refused)
 }
