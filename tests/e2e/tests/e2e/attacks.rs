@@ -21,6 +21,7 @@ use crate::shared;
 
 mod defaults;
 mod existing;
+mod inside;
 mod stolen;
 mod subresources;
 mod tables;

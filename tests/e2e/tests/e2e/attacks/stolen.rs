@@ -9,7 +9,7 @@ use super::{Count, assert_answers, tables};
 use crate::rights::{self, OTHERS};
 
 /// Gives the namespace's default service account what `who` has.
-async fn bind(devbox: &Devbox, who: &Identity, namespace: &str) {
+pub(super) async fn bind(devbox: &Devbox, who: &Identity, namespace: &str) {
     let flags = who.flags();
     let account = format!("--serviceaccount={namespace}:default");
     let binding = [
