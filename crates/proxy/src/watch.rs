@@ -1,5 +1,7 @@
 //! The watches: one stream of changes from the API server, with what disappeared while nobody looked.
 
+mod queue;
+
 use std::collections::HashSet;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,17 +14,15 @@ use kube::api::{Api, PartialObjectMeta};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use stackube_api::Port;
-use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::metrics::Metrics;
 use crate::model::ObjectName;
-
-/// How many changes wait for the programmer before the watches do.
-const QUEUE: usize = 4096;
+pub use queue::{Queued, Receiver};
 
 /// Kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,8 +99,8 @@ const PAGE: u32 = 20;
 
 /// Starts all watches. They end when the receiver is dropped; errors are retried with back-off for ever, and meanwhile what
 /// was told before stands.
-pub fn start(client: &Client, node: &str, metrics: &Metrics) -> (mpsc::Receiver<Change>, JoinSet<()>) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+pub fn start(client: &Client, node: &str, metrics: &Metrics) -> (Receiver, JoinSet<()>) {
+    let (sender, receiver) = queue::new();
     let mut tasks = JoinSet::new();
     let everything = || watcher::Config::default().page_size(PAGE);
     let own_ports = everything().fields(&format!("spec.nodeName={node}"));
@@ -127,7 +127,7 @@ pub fn start(client: &Client, node: &str, metrics: &Metrics) -> (mpsc::Receiver<
 
 struct Follower {
     kind: Kind,
-    sender: mpsc::Sender<Change>,
+    sender: queue::Sender,
     metrics: Metrics,
 }
 
@@ -137,7 +137,7 @@ impl Follower {
         events: impl futures::Stream<Item = watcher::Result<Event<K>>> + Send,
         object: impl Fn(K) -> Object + Send,
     ) where
-        K: ResourceExt + Clone + DeserializeOwned + Send + 'static,
+        K: ResourceExt + Clone + DeserializeOwned + Serialize + Send + 'static,
     {
         // Who wrote which field takes more memory than the fields.
         let events = events
@@ -154,21 +154,26 @@ impl Follower {
                     continue;
                 }
             };
-            for change in changes {
-                if self.sender.send(change).await.is_err() {
+            for (change, bytes) in changes {
+                if self.sender.send(change, bytes).await.is_err() {
                     return;
                 }
             }
         }
     }
 
-    fn changes<K: ResourceExt>(
+    /// What an event tells, with the bytes of each object.
+    fn changes<K: ResourceExt + Serialize>(
         &self,
         event: Event<K>,
         known: &mut Known<ObjectName>,
         object: impl Fn(K) -> Object,
-    ) -> Vec<Change> {
+    ) -> Vec<(Change, u32)> {
         let name = |object: &K| ObjectName::new(object.namespace().unwrap_or_default(), object.name_any());
+        let is = |o: K| {
+            let bytes = queue::bytes(&o);
+            (Change::Is(object(o)), bytes)
+        };
         match event {
             Event::Init => {
                 known.begin();
@@ -176,20 +181,22 @@ impl Follower {
             }
             Event::InitApply(o) => {
                 known.listed(name(&o));
-                vec![Change::Is(object(o))]
+                vec![is(o)]
             }
             Event::InitDone => {
                 let gone = known.end().into_iter().map(|name| Change::Gone(self.kind, name));
-                gone.chain([Change::Listed(self.kind)]).collect()
+                gone.chain([Change::Listed(self.kind)])
+                    .map(|change| (change, 0))
+                    .collect()
             }
             Event::Apply(o) => {
                 known.add(name(&o));
-                vec![Change::Is(object(o))]
+                vec![is(o)]
             }
             Event::Delete(o) => {
                 let name = name(&o);
                 known.remove(&name);
-                vec![Change::Gone(self.kind, name)]
+                vec![(Change::Gone(self.kind, name), 0)]
             }
         }
     }

@@ -9,7 +9,6 @@ use kube::ResourceExt;
 use stackube_api::names::TENANT_LABEL;
 use stackube_daemon::chain;
 use thiserror::Error;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -21,7 +20,7 @@ use crate::program::{Done, ProgramError, Programmer};
 use crate::ration::Ration;
 use crate::run::{MAPS, WATCHES};
 use crate::serve::Readiness;
-use crate::watch::{Change, Kind, Object};
+use crate::watch::{Change, Kind, Object, Queued, Receiver};
 
 /// Changes that are taken in before the maps are written once.
 const BATCH: usize = 4096;
@@ -97,11 +96,7 @@ impl Worker {
     ///
     /// # Errors
     /// [`WorkerError::WatchesEnded`].
-    pub async fn run(
-        mut self,
-        mut changes: mpsc::Receiver<Change>,
-        stop: CancellationToken,
-    ) -> Result<(), WorkerError> {
+    pub async fn run(mut self, mut changes: Receiver, stop: CancellationToken) -> Result<(), WorkerError> {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
             let next = tokio::time::Instant::from_std(self.next.min(self.audit));
@@ -114,7 +109,7 @@ impl Worker {
                 () = tokio::time::sleep_until(next), if complete => {}
             }
             let began = Instant::now();
-            for change in batch.drain(..) {
+            for Queued { change, .. } in batch.drain(..) {
                 self.take_in(change);
             }
             self.say_who_is_rationed();

@@ -118,7 +118,7 @@ impl Engine {
                 .is_some_and(|now| now.index == device.index);
             if let Some(wanted) = wanted.filter(|_| still) {
                 self.datapath.attach(device.index, &owner.pod.uid, &wanted).await?;
-                info!(pod = %owner.pod.name, namespace = %owner.pod.namespace, "attached the programs to a pod that had none");
+                info!(pod = %owner.pod.name, namespace = %owner.pod.namespace, "attached the programs to a pod that had none, or that they did not know");
             }
         }
         Ok(())
