@@ -1,6 +1,6 @@
 //! The devbox's OpenStack, seen by its administrator.
 
-use std::{path::Path, time::Duration};
+use std::{collections::BTreeSet, path::Path, time::Duration};
 
 use anyhow::{Result, ensure};
 use stackube_openstack::{
@@ -36,6 +36,37 @@ pub async fn assert_nothing_left(devbox: &Devbox, project: &ProjectId) {
         },
     )
     .await;
+}
+
+/// Asserts that a project has one object of each kind that a Network is made of, and no other; their IDs.
+///
+/// # Panics
+/// When it has none or several of a kind.
+pub async fn assert_made_once(devbox: &Devbox, project: &ProjectId) -> BTreeSet<String> {
+    let session = devbox.cloud.service();
+    let (networks, subnets, routers, groups) = (
+        NetworkFilter::default(),
+        SubnetFilter::default(),
+        RouterFilter::default(),
+        SecurityGroupFilter::default(),
+    );
+    let (networks, subnets, routers, mut groups) = tokio::try_join!(
+        session.list_networks(project, &networks),
+        session.list_subnets(project, &subnets),
+        session.list_routers(project, &routers),
+        session.list_security_groups_all_projects(&groups),
+    )
+    .expect("Neutron should answer");
+    // `default` is Neutron's own.
+    groups.retain(|group| group.project_id.as_ref() == Some(project) && group.name != "default");
+    let counts = [networks.len(), subnets.len(), routers.len(), groups.len()];
+    assert_eq!(counts, [1, 1, 1, 1], "networks, subnets, routers, groups");
+    let mut ids = BTreeSet::new();
+    ids.extend(networks.into_iter().map(|network| network.id.to_string()));
+    ids.extend(subnets.into_iter().map(|subnet| subnet.id.to_string()));
+    ids.extend(routers.into_iter().map(|router| router.id.to_string()));
+    ids.extend(groups.into_iter().map(|group| group.id.to_string()));
+    ids
 }
 
 /// Whatever exists for a project in Keystone (itself, role assignments) and Neutron.

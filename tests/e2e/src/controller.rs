@@ -60,32 +60,25 @@ pub async fn get(devbox: &Devbox, port: u16, path: &str) -> Result<String> {
     devbox.host(&format!("curl -s http://127.0.0.1:{port}/{path}")).await
 }
 
-/// Kills a process on the host, as a crash would.
+/// Waits until a process other than `old` leads, lets it work for `life`, and kills it, as a crash would; its number. There may be no
+/// instance but the Deployment's.
 ///
 /// # Panics
-/// When there is none.
-pub async fn kill(devbox: &Devbox, process: u32) {
-    let kill = format!("kill -9 {process}");
-    devbox.host(&kill).await.expect("the process should still be there");
-}
-
-/// Waits until the process that kubelet starts in the place of `old`, which was killed, leads; its number.
-///
-/// # Panics
-/// When none comes.
-pub async fn after(devbox: &Devbox, old: u32) -> u32 {
-    let limit = TAKEN_OVER.as_secs();
-    // On the host itself, so that little is done before the caller knows.
+/// When none leads in time.
+pub async fn kill_next(devbox: &Devbox, old: Option<u32>, life: Duration) -> u32 {
+    let (limit, old, life) = (TAKEN_OVER.as_secs(), old.unwrap_or_default(), life.as_secs_f64());
+    // On the host itself, so that its life is as short as wanted.
     let script = format!(
         "for try in $(seq {limit}0); do
            new=$(pgrep -x stackube-contro) && [ \"$new\" != {old} ] \
-             && curl -s http://127.0.0.1:{PORT}/metrics | grep -qx 'stackube_controller_leader 1' && echo $new && exit
+             && curl -s http://127.0.0.1:{PORT}/metrics | grep -qx 'stackube_controller_leader 1' \
+             && sleep {life} && kill -9 $new && echo $new && exit
            sleep 0.1
          done; echo no process leads after {limit} s >&2; exit 1"
     );
-    let new = devbox.host(&script).await;
-    let new = new.expect("kubelet should start the controller again");
-    new.trim().parse().expect("one process")
+    let killed = devbox.host(&script).await;
+    let killed = killed.expect("kubelet should start the controller again");
+    killed.trim().parse().expect("one process")
 }
 
 /// Waits until the Deployment's own instance is ready.

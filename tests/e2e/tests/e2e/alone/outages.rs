@@ -21,32 +21,6 @@ async fn crash(devbox: &Devbox, name: &str) {
 }
 
 #[tokio::test]
-async fn tenants_survive_a_controller_that_is_killed_again_and_again() {
-    let _guard = alone().await;
-    let devbox = Devbox::connect().await;
-    let name = tenant::unique("killed");
-    tenant::create(&devbox, &name, "").await.unwrap();
-    // The kernel cuts names of processes at 15 characters.
-    for pause in [400, 900, 1700] {
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        crash(&devbox, "stackube-contro").await;
-    }
-    let tenant = tenant::active(&devbox, &name).await;
-    pods::run(&devbox, &name, "web", "x").await;
-    let project = tenant::project_of(&tenant);
-    let gone = tokio::spawn({
-        let (devbox, name) = (devbox.clone(), name.clone());
-        async move { tenant::delete(&devbox, &name).await }
-    });
-    for pause in [1500, 3000, 5000] {
-        tokio::time::sleep(Duration::from_millis(pause)).await;
-        crash(&devbox, "stackube-contro").await;
-    }
-    gone.await.unwrap();
-    cloud::assert_nothing_left(&devbox, &project).await;
-}
-
-#[tokio::test]
 async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
     let _guard = alone().await;
     let devbox = Devbox::connect().await;
@@ -159,54 +133,4 @@ async fn a_controller_that_starts_while_openstack_is_away_says_why_tenants_wait(
     tenant::delete(&devbox, &new).await;
     tenant::delete(&devbox, &going).await;
     cloud::assert_nothing_left(&devbox, &project).await;
-}
-
-#[tokio::test]
-async fn another_leader_gives_out_no_address_twice() {
-    let _guard = alone().await;
-    let devbox = Devbox::connect().await;
-    let scale = async |replicas: u8| {
-        let replicas = format!("--replicas={replicas}");
-        let call = [
-            "-n",
-            "stackube-system",
-            "scale",
-            "deployment/stackube-controller",
-            &replicas,
-        ];
-        devbox.kubectl(&call, "").await.unwrap();
-    };
-    with_tenant(&devbox, "leader", "", async |tenant| {
-        let name = tenant.name_any();
-        for pod in ["a", "b", "c"] {
-            pods::create(&devbox, &name, pod, pod).await.unwrap();
-        }
-        scale(0).await;
-        for pod in ["d", "e", "f"] {
-            pods::create(&devbox, &name, pod, pod).await.unwrap();
-        }
-        scale(1).await;
-        let mut addresses = std::collections::BTreeSet::new();
-        for pod in ["a", "b", "c", "d", "e", "f"] {
-            assert!(
-                addresses.insert(pods::ready(&devbox, &name, pod).await),
-                "two pods share an address"
-            );
-        }
-    })
-    .await;
-    wait::until("the controller is ready again", Duration::from_secs(60), || {
-        devbox.kubectl(
-            &[
-                "-n",
-                "stackube-system",
-                "rollout",
-                "status",
-                "deployment/stackube-controller",
-                "--timeout=5s",
-            ],
-            "",
-        )
-    })
-    .await;
 }
