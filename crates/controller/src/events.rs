@@ -1,9 +1,16 @@
 //! Events: what happened to an object, where `kubectl describe` shows it.
 
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource};
 use tracing::warn;
+
+mod series;
+
+use series::Series;
 
 /// The API server's limit for an Event's note, in bytes.
 const MAX_NOTE: usize = 1024;
@@ -11,7 +18,23 @@ const MAX_NOTE: usize = 1024;
 /// Publishes Events. An Event that cannot be published is logged and never fails a reconcile.
 #[derive(Clone)]
 pub(crate) struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    /// A recorder counts all Events of a topic as one, with the first one's note. So each note has a recorder of its own.
+    series: Arc<Mutex<Series<Topic, Recorder>>>,
+}
+
+/// What Events are about, beside their note.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Topic {
+    kind: Option<String>,
+    namespace: Option<String>,
+    name: Option<String>,
+    uid: Option<String>,
+    /// Name of the other object that it is about.
+    related: Option<String>,
+    action: String,
+    reason: String,
 }
 
 impl Events {
@@ -22,7 +45,9 @@ impl Events {
             instance: Some(instance),
         };
         Self {
-            recorder: Recorder::new(client, reporter),
+            client,
+            reporter,
+            series: Arc::default(),
         }
     }
 
@@ -44,8 +69,7 @@ impl Events {
             .await;
     }
 
-    /// As [`Self::warning`], for `object` and something else that it is about. Events that differ in their note only are counted
-    /// as one, with the note of the first; those of different `related` objects are told apart.
+    /// As [`Self::warning`], for `object` and something else that it is about. Events of different `related` objects are told apart.
     pub(crate) async fn warning_of<K>(
         &self,
         object: &K,
@@ -67,9 +91,27 @@ impl Events {
     where
         K: Resource<DynamicType = ()>,
     {
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        let about = object.object_ref(&());
+        let recorder = self.recorder(&about, &event);
+        if let Err(error) = recorder.publish(&event, &about).await {
             warn!(reason = event.reason, "event not published: {error}");
         }
+    }
+
+    fn recorder(&self, about: &ObjectReference, event: &Event) -> Recorder {
+        let topic = Topic {
+            kind: about.kind.clone(),
+            namespace: about.namespace.clone(),
+            name: about.name.clone(),
+            uid: about.uid.clone(),
+            related: event.secondary.as_ref().and_then(|related| related.name.clone()),
+            action: event.action.clone(),
+            reason: event.reason.clone(),
+        };
+        let note = event.note.as_deref().unwrap_or_default();
+        let begin = || Recorder::new(self.client.clone(), self.reporter.clone());
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        series.of(topic, note, Instant::now(), begin)
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::ensure;
 use kube::ResourceExt;
 use secrecy::ExposeSecret;
-use stackube_e2e::{always::always, devbox::Devbox, pods, tenant::with_tenant, wait};
+use stackube_e2e::{always::always, devbox::Devbox, events::told, pods, tenant::with_tenant, wait};
 
 use crate::shared;
 
@@ -45,6 +45,10 @@ async fn access_ends_before_the_pods_do() {
                 Ok(())
             })
             .await;
+            // The first Event was before anything had been looked at: it says less.
+            let why = ["waiting for namespace", "1 pod is still on this network"];
+            let limit = Duration::from_secs(30);
+            told(&devbox, "default", Some(&name), "NamespaceTerminating", &why, limit).await;
             let path = "jsonpath={.status.phase}";
             let phase = devbox
                 .kubectl(&["-n", &name, "get", "pod", "stubborn", "-o", path], "")
