@@ -39,6 +39,15 @@ configuration() {
     deployment/stackube-configmap.yaml
 }
 
+# Who operates the cluster by Keystone: whoever holds the role `operator` in a project or a domain of that name. Nobody does at first.
+operators() {
+  local domain project role
+  domain=$(openstack --os-cloud devbox domain create --or-show operators -f value -c id)
+  project=$(openstack --os-cloud devbox project create --or-show --domain "$domain" operators -f value -c id)
+  role=$(openstack --os-cloud devbox role create --or-show operator -f value -c id)
+  echo "$role@project:$project,$role@domain:$domain"
+}
+
 # Commands on the host for the guide: `devbox-host ip link`.
 printf '#!/bin/sh\nexec %q enter devbox-1 "$@"\n' "$PWD/devbox/devbox" >"$state/bin/devbox-host"
 chmod +x "$state/bin/devbox-host"
@@ -59,6 +68,9 @@ say "images: stackube-controller:$controller kubestack:$kubestack stackube-proxy
 configuration | kubectl apply --server-side --force-conflicts -f - >/dev/null
 # Another manager of the same ConfigMap, so that both keep their keys.
 kubectl apply --server-side --field-manager devbox -f devbox/stackube/configuration.yaml >/dev/null
+operators=$(operators)
+kubectl -n stackube-system create configmap stackube-auth --from-literal="operators=$operators" --dry-run=client -o yaml |
+  kubectl apply --server-side --field-manager devbox -f - >/dev/null
 mkdir -p "$state/deploy"
 cat >"$state/deploy/kustomization.yaml" <<YAML
 resources: [$(realpath --relative-to="$state/deploy" deployment)]
@@ -67,6 +79,9 @@ images:
   - {name: stackube/kubestack, newTag: $kubestack}
   - {name: stackube/stackube-proxy, newTag: $proxy}
   - {name: stackube/stackube-auth, newTag: $auth}
+patches: # stackube-auth reads its configuration when it starts: another one starts it anew.
+  - target: {kind: DaemonSet, name: stackube-auth}
+    patch: '[{op: add, path: /spec/template/metadata/annotations, value: {stackube.kubernetes.io/operators: "$operators"}}]'
 YAML
 kubectl apply --server-side --force-conflicts -f deployment/runtimeclasses.yaml >/dev/null
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null

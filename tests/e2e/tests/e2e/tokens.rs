@@ -16,6 +16,7 @@ use stackube_e2e::{
 use crate::shared;
 
 mod names;
+mod operators;
 
 /// Ours and the API server's memory are 60 s in all; the rest is for a busy machine to ask.
 const BOUND: Duration = Duration::from_secs(75);
