@@ -81,7 +81,7 @@ images:
   - {name: stackube/stackube-auth, newTag: $auth}
 patches: # stackube-auth reads its configuration when it starts: another one starts it anew.
   - target: {kind: DaemonSet, name: stackube-auth}
-    patch: '[{op: add, path: /spec/template/metadata/annotations, value: {stackube.kubernetes.io/operators: "$operators"}}]'
+    patch: '[{"op": "add", "path": "/spec/template/metadata/annotations", "value": {"stackube.kubernetes.io/operators": "$operators"}}]'
 YAML
 kubectl apply --server-side --force-conflicts -f deployment/runtimeclasses.yaml >/dev/null
 kubectl apply --server-side --force-conflicts -k "$state/deploy" >/dev/null
