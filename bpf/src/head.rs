@@ -75,6 +75,21 @@ pub struct Inner {
     pub destination: u32,
 }
 
+impl Inner {
+    pub const NOTHING: Self = Self {
+        version_length: 0,
+        service: 0,
+        total: 0,
+        id: 0,
+        fragment: 0,
+        ttl: 0,
+        protocol: 0,
+        sum: 0,
+        source: 0,
+        destination: 0,
+    };
+}
+
 /// What is inside of an IPv4 packet.
 #[repr(C)]
 #[derive(Clone, Copy)]

@@ -61,18 +61,7 @@ fn about<P: Packet>(packet: &P, inside: &Inside) -> Option<About> {
         return None;
     }
     let at = inside.at + 8;
-    let mut header = Inner {
-        version_length: 0,
-        service: 0,
-        total: 0,
-        id: 0,
-        fragment: 0,
-        ttl: 0,
-        protocol: 0,
-        sum: 0,
-        source: 0,
-        destination: 0,
-    };
+    let mut header = Inner::NOTHING;
     let mut pair = [0u16; 2];
     if !packet.load(at, &mut header) || header.version_length >> 4 != 4 || header.version_length & 15 < 5 {
         return None;
