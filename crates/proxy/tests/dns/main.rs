@@ -15,3 +15,4 @@ mod outside;
 mod property;
 mod support;
 mod upstream;
+mod words;

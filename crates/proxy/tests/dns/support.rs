@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 use prometheus_client::registry::Registry;
 use stackube_proxy::dns::{Config, Error, Metrics, Server, Store};
@@ -16,6 +16,7 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{self, Pods, SYSTEM};
+pub(crate) use crate::words::words;
 
 /// More than any answer takes, even one that waits for several servers.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
@@ -152,26 +153,4 @@ pub(crate) async fn over_tcp(source: Ipv4Addr, server: SocketAddrV4, bytes: &[u8
     let mut reply = vec![0; stream.read_u16().await?.into()];
     stream.read_exact(&mut reply).await?;
     Ok(reply)
-}
-
-/// A reply in words: `NXDOMAIN`, `NODATA` or the answers, sorted, as `type data`.
-pub(crate) fn words(reply: &Message) -> String {
-    let soa = reply
-        .authorities
-        .iter()
-        .any(|record| record.record_type() == RecordType::SOA);
-    let mut answers: Vec<_> = reply
-        .answers
-        .iter()
-        .map(|record| format!("{} {}", record.record_type(), record.data))
-        .collect();
-    answers.sort();
-    let answers = answers.join(", ");
-    match (reply.metadata.response_code, answers.is_empty()) {
-        (ResponseCode::NoError, true) if soa => "NODATA".to_owned(),
-        (ResponseCode::NXDomain, true) if soa => "NXDOMAIN".to_owned(),
-        (ResponseCode::NXDomain, false) if soa => format!("{answers}, NXDOMAIN"),
-        (ResponseCode::NoError, false) => answers,
-        (code, _) => format!("{code:?} {answers}").trim().to_owned(),
-    }
 }

@@ -1,10 +1,14 @@
 //! DNS messages, as pods send and get them.
 
+#[path = "../../../../../crates/proxy/tests/dns/words.rs"]
+mod words;
+
 use std::net::Ipv4Addr;
 
-use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query, ResponseCode};
+use hickory_proto::op::{Edns, Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RecordType};
 use stackube_e2e::guest::{Answer, Guest, question};
+pub(crate) use words::words;
 
 /// The DNS server of every pod.
 pub(crate) const SERVER: Ipv4Addr = Ipv4Addr::new(10, 96, 0, 10);
@@ -50,27 +54,6 @@ pub(crate) async fn ask(guest: &Guest<'_>, questions: &[(&str, RecordType, How)]
             other => panic!("{question:?}: {other:?}"),
         })
         .collect()
-}
-
-/// A reply in words: `NXDOMAIN` and `NODATA` if they come with the SOA that says for how long, or the answers, sorted.
-pub(crate) fn words(reply: &Message) -> String {
-    let soa = reply
-        .authorities
-        .iter()
-        .any(|record| record.record_type() == RecordType::SOA);
-    let mut answers: Vec<_> = reply
-        .answers
-        .iter()
-        .map(|record| format!("{} {}", record.record_type(), record.data))
-        .collect();
-    answers.sort();
-    let answers = answers.join(", ");
-    match (reply.metadata.response_code, answers.is_empty()) {
-        (ResponseCode::NoError, true) if soa => "NODATA".to_owned(),
-        (ResponseCode::NXDomain, true) if soa => "NXDOMAIN".to_owned(),
-        (ResponseCode::NoError, false) => answers,
-        (code, _) => format!("{code:?} {answers}").trim().to_owned(),
-    }
 }
 
 /// The name under which an address has its PTR record.
