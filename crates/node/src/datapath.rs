@@ -27,7 +27,7 @@ pub enum DatapathError {
     #[error("the eBPF programs are not loaded yet: the node daemon is still starting, or its log says why it cannot")]
     NotLoaded,
     /// No alias is left.
-    #[error("all aliases of this node are in use")]
+    #[error("all aliases that this node has for pods of this kind are in use")]
     NoAlias,
     /// The UID is none.
     #[error("{0:?} is not the UID of a pod")]
@@ -118,10 +118,11 @@ impl Datapath {
             // Held until the alias is written: nobody else may choose it meanwhile.
             let state = datapath.state();
             let (_, programs) = state.loaded.as_ref().ok_or(DatapathError::NotLoaded)?;
-            let alias = aliases::choose(&programs.attached()?, ifindex, uid).ok_or(DatapathError::NoAlias)?;
+            let network = NetworkKey::of(&assignment.network);
+            let alias = aliases::choose(&programs.attached()?, ifindex, network, uid).ok_or(DatapathError::NoAlias)?;
             programs.attach(&Identity {
                 ifindex,
-                network: NetworkKey::of(&assignment.network),
+                network,
                 uid,
                 ip: assignment.address.addr(),
                 gateway: assignment.gateway,

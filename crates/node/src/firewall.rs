@@ -11,8 +11,9 @@
 //! devices themselves, and they have no address of either family.
 //!
 //! On the link ([`crate::nodelink`]) only this passes: kubelet's probes, by the mark of its sockets; questions to the
-//! node's DNS server and their answers; connections of pods to the API servers, which leave a node with its own address;
-//! and answers to all of that. The programs at the link's ends see to the same from the pods' side.
+//! node's DNS server and their answers; connections of pods to the API servers, and of the system network's to Services
+//! whose endpoints are nodes, which leave a node with its own address; and answers to all of that. The programs at the
+//! link's ends see to the same from the pods' side.
 //!
 //! By the node's own port ([`crate::ownport`]) the node begins what it likes, but for what kubelet's mark would send
 //! elsewhere, and nobody begins anything with the node; neither there nor, by the port's address, anywhere else. Where

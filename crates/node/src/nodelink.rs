@@ -30,8 +30,12 @@ pub const NEAR: &str = "stackube0";
 pub const FAR: &str = "stackube1";
 /// The node's address on the link: what probes come from, and where DNS is served. Every node has the same.
 pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
-/// Where pods' aliases are taken from, by each node for itself.
+/// Where pods' aliases are taken from, by each node for itself: the two halves below.
 pub const ALIASES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 128, 0), 17);
+/// Those of tenants' pods.
+pub const TENANT_ALIASES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 128, 0), 18);
+/// Those of the system network: the node itself and the administrator's pods, for which Services may lead to nodes.
+pub const SYSTEM_ALIASES: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(169, 254, 192, 0), 18);
 /// Mark of kubelet's sockets.
 pub const MARK: u32 = 0x77;
 /// Routing table of the pods' own addresses.

@@ -1,5 +1,6 @@
 //! The node's own port on the system network: what the node reaches by it, and that nobody reaches the node.
 
+mod nodes;
 mod shared;
 mod upkeep;
 mod walls;

@@ -11,7 +11,7 @@ use stackube_api::Port;
 use stackube_api::names::SYSTEM_NAMESPACE;
 
 use super::claims::{Claim, Rank};
-use super::endpoints::{Policy, backends, serving};
+use super::endpoints::{Policy, Where, backends, serving};
 use super::{Backend, ObjectName, Protocol, ServiceRecord, Slice, Target, Viewpoint, Vip};
 use crate::program::Share;
 
@@ -278,6 +278,7 @@ impl Cluster {
 
     /// What a Service claims in its network, whose pods are in `range`. Of all its ports together there is one backend more than the whole
     /// network may have in the maps, so that it shows that some are left out, and no more: ports times endpoints can be millions.
+    /// In the system network a Service without endpoints there may lead to hostNetwork pods, over the host link.
     pub fn claims_of(&self, service: &ObjectName, range: Ipv4Net) -> Vec<Claim> {
         let Some(record) = self.services.get(service) else {
             return vec![];
@@ -287,16 +288,23 @@ impl Cluster {
         } else {
             Policy::Cluster
         };
+        let on_nodes = self.network_of(&service.namespace) == Some(SYSTEM_NAMESPACE);
         let mut claims = vec![];
         let serving = serving(self.slices_of(service));
         let mut room = Share::LIMIT.backends + 1;
         for port in &record.ports {
             let mut target = |policy| {
-                let backends = backends(&serving, port, policy, &self.viewpoint, Some(range), room);
+                let find = |at| backends(&serving, port, policy, &self.viewpoint, at, room);
+                let (mut backends, mut host) = (find(Where::Inside(range)), false);
+                // The host link carries these two.
+                if backends.is_empty() && on_nodes && port.protocol != Protocol::Sctp {
+                    backends = find(Where::OnNodes(range));
+                    host = !backends.is_empty();
+                }
                 room -= backends.len();
                 Target {
                     backends,
-                    host: false,
+                    host,
                     affinity: record.affinity,
                 }
             };
@@ -338,7 +346,14 @@ impl Cluster {
             for port in &record.ports {
                 let serving = serving(self.slices_of(&kubernetes));
                 let target = Target {
-                    backends: backends(&serving, port, Policy::Cluster, &self.viewpoint, None, usize::MAX),
+                    backends: backends(
+                        &serving,
+                        port,
+                        Policy::Cluster,
+                        &self.viewpoint,
+                        Where::Anywhere,
+                        usize::MAX,
+                    ),
                     host: true,
                     affinity: None,
                 };

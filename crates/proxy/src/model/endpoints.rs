@@ -44,6 +44,8 @@ pub struct Endpoint {
     pub serving_while_terminating: bool,
     /// It is on this node.
     pub local: bool,
+    /// It says on which node it is: that of an endpoint outside of the pods' networks is the node's own.
+    pub on_a_node: bool,
     /// `hints.forNodes`.
     pub node_hint: NodeHint,
     /// `hints.forZones`.
@@ -101,6 +103,7 @@ fn endpoint(endpoint: &ApiEndpoint, node: &str) -> Option<Endpoint> {
         ready,
         serving_while_terminating: serving && terminating,
         local: endpoint.node_name.as_deref() == Some(node),
+        on_a_node: endpoint.node_name.is_some(),
         node_hint: match for_nodes {
             [] => NodeHint::None,
             nodes if nodes.iter().any(|hint| hint.name == node) => NodeHint::Here,
@@ -133,14 +136,34 @@ pub(super) fn serving<'a>(slices: impl Iterator<Item = &'a Slice>) -> Serving<'a
     serving
 }
 
-/// At most `most` backends of a port of a Service, sorted. `inside` is the range of the pods' network: addresses outside of it
-/// are left out, because whoever writes slices by hand must not lead the datapath anywhere else.
+/// Which endpoints a network may have at all: whoever writes slices by hand must not lead the datapath anywhere else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Where {
+    /// Pods with addresses of the network, whose range this is.
+    Inside(Ipv4Net),
+    /// hostNetwork pods: on a node, and with no address of the network.
+    OnNodes(Ipv4Net),
+    /// Any.
+    Anywhere,
+}
+
+impl Where {
+    fn admits(self, endpoint: &Endpoint) -> bool {
+        match self {
+            Self::Inside(range) => range.contains(&endpoint.address),
+            Self::OnNodes(range) => endpoint.on_a_node && !range.contains(&endpoint.address),
+            Self::Anywhere => true,
+        }
+    }
+}
+
+/// At most `most` backends of a port of a Service, sorted.
 pub(super) fn backends<'a>(
     serving: &Serving<'a>,
     port: &ServicePort,
     policy: Policy,
     viewpoint: &Viewpoint,
-    inside: Option<Ipv4Net>,
+    at: Where,
     most: usize,
 ) -> Vec<Backend> {
     if most == 0 {
@@ -148,10 +171,7 @@ pub(super) fn backends<'a>(
     }
     let mut candidates: Vec<(&'a Endpoint, u16)> = vec![];
     for (slice, number) in serving.get(&(port.name.as_str(), port.protocol)).into_iter().flatten() {
-        let usable = slice
-            .endpoints
-            .iter()
-            .filter(|e| inside.is_none_or(|range| range.contains(&e.address)));
+        let usable = slice.endpoints.iter().filter(|endpoint| at.admits(endpoint));
         candidates.extend(usable.map(|endpoint| (endpoint, *number)));
     }
     if policy == Policy::Local {

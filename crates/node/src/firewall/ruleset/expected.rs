@@ -7,7 +7,7 @@ use ipnet::Ipv4Net;
 
 use super::{ApiServer, Chain, Device, Found, Hook, Kind, Match, Rule, Table, Verdict};
 use crate::link::HOST_PREFIX;
-use crate::nodelink::{ADDRESS, ALIASES, MARK, NEAR};
+use crate::nodelink::{ADDRESS, ALIASES, MARK, NEAR, SYSTEM_ALIASES};
 use crate::ownport;
 
 /// Name of the table, in family `inet`.
@@ -154,6 +154,7 @@ fn to_the_host(api_servers: &BTreeSet<ApiServer>) -> Vec<Rule> {
         dns("TCP", TCP),
     ];
     rules.extend(api_servers.iter().map(to_api_server));
+    rules.push(to_services_of_nodes());
     rules.push(rule(
         "anything else to the host by the link",
         Verdict::Drop,
@@ -194,6 +195,7 @@ fn forwarded(api_servers: &BTreeSet<ApiServer>, shares: bool) -> Vec<Rule> {
     ]);
     rules.extend(api_servers.iter().map(to_api_server));
     rules.extend([
+        to_services_of_nodes(),
         rule("anything else forwarded from the link", Verdict::Drop, [From(LINK)]),
         rule(
             "answers forwarded to the link",
@@ -246,7 +248,7 @@ fn unmarked() -> Rule {
 
 fn masquerade() -> Rule {
     let matches = [Match::Source(ALIASES), Match::NotTo(LINK), Match::NotTo(LOOPBACK)];
-    rule("pods to API servers elsewhere", Verdict::Masquerade, matches)
+    rule("pods to API servers and nodes elsewhere", Verdict::Masquerade, matches)
 }
 
 fn to_api_server(server: &ApiServer) -> Rule {
@@ -257,6 +259,13 @@ fn to_api_server(server: &ApiServer) -> Rule {
         Match::DestinationPort(TCP, server.port()),
     ];
     rule(&format!("{TO_API_SERVER}{server}"), Verdict::Accept, matches)
+}
+
+/// Where Services of the system network lead to hostNetwork pods. To which, the programs decide that let the node and the
+/// administrator's pods send them here; a tenant's pod has no such alias.
+fn to_services_of_nodes() -> Rule {
+    let matches = [Match::From(LINK), Match::Source(SYSTEM_ALIASES)];
+    rule("from the system network to services of nodes", Verdict::Accept, matches)
 }
 
 fn from_pods() -> Rule {

@@ -167,6 +167,43 @@ fn a_shared_service_is_passed_on_in_the_networks_of_others_and_real_in_its_own()
     assert_eq!(shown(&desired, "a", "10.96.7.7:5000"), "none");
 }
 
+#[rstest]
+#[case::node("kube-system", "10.240.0.5", 80, json!([{"addresses": ["10.77.0.11"], "nodeName": "n1"}, {"addresses": ["10.77.0.12"], "nodeName": "n2"}]), "host 10.77.0.11:4443 10.77.0.12:4443")]
+#[case::pods_first("kube-system", "10.240.0.5", 80, json!([{"addresses": ["10.77.0.11"], "nodeName": "n1"}, {"addresses": ["10.240.0.6"], "nodeName": "n2"}]), "10.240.0.6:4443")]
+#[case::not_ready("kube-system", "10.240.0.5", 80, json!([{"addresses": ["10.77.0.11"], "nodeName": "n1", "conditions": {"ready": false}}]), "")]
+#[case::by_hand("kube-system", "10.240.0.5", 80, json!([{"addresses": ["10.77.0.11"]}]), "")]
+#[case::a_tenants("a", "10.244.0.5", 80, json!([{"addresses": ["10.77.0.11"], "nodeName": "n1"}]), "")]
+#[case::not_over_the_link("kube-system", "10.240.0.5", 81, json!([{"addresses": ["10.77.0.11"], "nodeName": "n1"}]), "")]
+fn services_of_the_system_network_may_lead_to_nodes(
+    #[case] namespace: &str,
+    #[case] pod: &str,
+    #[case] at: u16,
+    #[case] endpoints: Value,
+    #[case] expected: &str,
+) {
+    let mut cluster = two_tenants();
+    cluster.namespace("kube-system", None);
+    let network = if namespace == "a" { "a" } else { "stackube-system" };
+    cluster.port(&port(namespace, "pod-s", network, pod));
+    let ports = json!([{"name": "tcp", "port": 80}, {"name": "sctp", "port": 81, "protocol": "SCTP"}]);
+    cluster.service(&service(
+        namespace,
+        "metrics",
+        json!({"clusterIP": "10.96.7.9", "ports": ports}),
+    ));
+    let mut slice = slice(namespace, "metrics", 4443, endpoints);
+    slice.ports = serde_json::from_value(json!([
+        {"name": "tcp", "port": 4443, "protocol": "TCP"}, {"name": "sctp", "port": 4444, "protocol": "SCTP"}]))
+    .unwrap();
+    cluster.slice(&slice);
+    let protocol = if at == 81 { "SCTP" } else { "TCP" };
+    let desired = settled(&mut cluster);
+    assert_eq!(
+        shown(&desired, network, &format!("10.96.7.9:{at}/{protocol}")),
+        expected
+    );
+}
+
 #[test]
 fn networks_come_and_go_with_their_ports() {
     let mut cluster = two_tenants();
