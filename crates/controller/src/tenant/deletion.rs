@@ -9,8 +9,8 @@ use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
+use stackube_api::Tenant;
 use stackube_api::names::{SYSTEM_NAMESPACE, password_secret};
-use stackube_api::{Network, Tenant};
 use stackube_openstack::Session;
 use stackube_openstack::id::ProjectId;
 
@@ -24,6 +24,7 @@ use crate::stop::Stop;
 
 mod leftovers;
 pub(super) mod plan;
+mod waits;
 
 use plan::Removal;
 
@@ -133,11 +134,9 @@ async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
                 .await,
         )?;
     }
-    let networks: Api<Network> = Api::namespaced(context.kube.clone(), &name);
-    let network = networks.get_opt(&name).await?;
     Err(Stop::waiting(
         "NamespaceTerminating",
-        waiting_for(&namespace, network.as_ref()),
+        waits::look(&context.kube, &namespace).await?,
         LOOK,
     ))
 }
@@ -146,25 +145,6 @@ async fn own_namespace(tenant: &Tenant, context: &Context) -> Result<Option<Name
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
     let namespace = namespaces.get_opt(&tenant.name_any()).await?;
     Ok(namespace.filter(|namespace| ownership(namespace, tenant) == Ownership::Ours))
-}
-
-/// What keeps a namespace from going away, in the API server's words and the Network's.
-fn waiting_for(namespace: &Namespace, network: Option<&Network>) -> String {
-    let mut text = format!("waiting for namespace {} to be removed", namespace.name_any());
-    let conditions = namespace
-        .status
-        .iter()
-        .flat_map(|status| status.conditions.iter().flatten());
-    let remaining = conditions
-        .filter(|condition| condition.status == "True")
-        .filter_map(|condition| condition.message.clone())
-        .filter(|message| !message.is_empty());
-    let network = network.and_then(|network| network.status.as_ref()?.message.clone());
-    for cause in remaining.chain(network) {
-        text.push_str("; ");
-        text.push_str(&cause);
-    }
-    text
 }
 
 /// Absence is what was wanted.

@@ -46,7 +46,7 @@ async fn access_ends_before_the_pods_do() {
             })
             .await;
             // The first Event was before anything had been looked at: it says less.
-            let why = ["waiting for namespace", "1 pod is still on this network"];
+            let why = ["waiting for namespace", "1 pod has not ended: stubborn"];
             let limit = Duration::from_secs(30);
             told(&devbox, "default", Some(&name), "NamespaceTerminating", &why, limit).await;
             let path = "jsonpath={.status.phase}";
