@@ -20,6 +20,7 @@ mod apply;
 mod deletion;
 mod inventory;
 mod leftovers;
+pub(crate) mod marks;
 mod observed;
 mod owner;
 mod plan;
@@ -29,7 +30,8 @@ pub(crate) mod system;
 
 pub(crate) use inventory::Inventory;
 
-use apply::{Marks, Work};
+use apply::Work;
+use marks::Marks;
 use observed::Observed;
 use owner::Owner;
 use plan::Wanted;

@@ -2,8 +2,8 @@
 //!
 //! With finalizers there should be nothing; what there is comes from objects whose finalizers somebody has removed, or from
 //! errors. It is reported (a metric, an Event and a log line each) and, only if the operator says so (`sweep-delete`), deleted
-//! after it has been seen for long enough (`sweep-grace`). Tags say what might be ours; only what is also in a project that is
-//! provably ours is ever deleted, since members of any project can write any tag.
+//! after it has been seen for long enough (`sweep-grace`). Tags and descriptions say what might be ours; only what is also in a
+//! project that is provably ours is ever deleted, since members of any project can write them.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -2,9 +2,7 @@
 
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
-use kube::ResourceExt;
-use stackube_api::names::{cluster_tag, display_name, owner_tag};
-use stackube_openstack::id::{NetworkId, ProjectId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
+use stackube_openstack::id::{NetworkId, SecurityGroupId, SecurityGroupRuleId, SubnetId};
 use stackube_openstack::network::{
     CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction,
     ExternalGateway, Network, Router, SecurityGroup, SecurityGroupRule, Subnet, Taggable, UpdateNetwork, UpdateRouter,
@@ -12,6 +10,7 @@ use stackube_openstack::network::{
 };
 use stackube_openstack::{Error, Session};
 
+use super::marks::Marks;
 use super::observed::Observed;
 use super::plan::{Action, Rule, Wanted, plan};
 use super::status::Record;
@@ -19,33 +18,6 @@ use crate::stop::Stop;
 
 /// More rounds than any plan needs: Neutron and we disagree about something.
 const MAX_ACTIONS: usize = 40;
-
-/// How the objects of a Network are marked and named. Tags follow by a call of their own, beside those that depend on the object:
-/// until then the description, which is in the POST, tells whose it is.
-#[derive(Clone, Debug)]
-pub(crate) struct Marks {
-    /// The owner.
-    pub(crate) project: ProjectId,
-    /// Cluster and owner.
-    pub(crate) tags: Vec<String>,
-    /// For display.
-    pub(crate) name: String,
-    /// For people who look at Neutron.
-    pub(crate) description: String,
-}
-
-impl Marks {
-    pub(crate) fn new(network: &stackube_api::Network, project: ProjectId, cluster: &str) -> Self {
-        let (namespace, name) = (network.namespace().unwrap_or_default(), network.name_any());
-        let uid = network.uid().unwrap_or_default();
-        Self {
-            project,
-            tags: vec![cluster_tag(cluster), owner_tag(&uid)],
-            name: display_name(&namespace, &name),
-            description: format!("Network {namespace}/{name} ({uid}) of Kubernetes {cluster}, made by Stackube"),
-        }
-    }
-}
 
 /// What an action has changed.
 enum Done {

@@ -11,8 +11,8 @@ use stackube_openstack::id::{NetworkId, ProjectId, RouterId};
 use stackube_openstack::network::{FloatingIpFilter, PortFilter};
 use stackube_openstack::{Error, Session};
 
-use super::apply::Marks;
 use super::leftovers::{self, Leftovers};
+use super::marks::Marks;
 use super::observed::legs;
 use super::owner::is_system;
 use super::status::Record;

@@ -1,4 +1,4 @@
-//! Which of the objects that carry our tag belong to nothing. Pure.
+//! Which of the objects that are marked as ours belong to nothing. Pure.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;

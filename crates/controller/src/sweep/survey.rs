@@ -8,10 +8,11 @@ use stackube_openstack::network::{NetworkFilter, PortFilter, RouterFilter, Secur
 use stackube_openstack::{Error, Session};
 
 use super::compare::{Found, Kind};
+use crate::network::marks;
 use crate::pool::POOL_TAG;
 use crate::tenant::marks::owner_of_user;
 
-/// Lists everything with the cluster's tag, in all projects, and the users of Tenants.
+/// Lists everything with the cluster's tag, in all projects, what is described as a Network's of ours, and the users of Tenants.
 ///
 /// # Errors
 /// What Keystone or Neutron answer.
@@ -23,7 +24,8 @@ pub(super) async fn survey(session: &Session, cluster: &str) -> Result<Vec<Found
             ..ProjectFilter::default()
         })
         .await?;
-    let mut found = neutron(session, tags).await?;
+    let mut found = ports(session, tags).await?;
+    found.extend(networks(session, cluster).await?);
     found.extend(users(session, &projects, cluster).await?);
     found.extend(projects.into_iter().map(|project| Found {
         owner: owner(&project.tags),
@@ -33,46 +35,47 @@ pub(super) async fn survey(session: &Session, cluster: &str) -> Result<Vec<Found
     Ok(found)
 }
 
-async fn neutron(session: &Session, tags: Vec<String>) -> Result<Vec<Found>, Error> {
+async fn ports(session: &Session, tags: Vec<String>) -> Result<Vec<Found>, Error> {
     let ports = PortFilter {
-        tags: tags.clone(),
+        tags,
         ..PortFilter::default()
     };
-    let networks = NetworkFilter {
-        tags: tags.clone(),
-        ..NetworkFilter::default()
-    };
-    let subnets = SubnetFilter {
-        tags: tags.clone(),
-        ..SubnetFilter::default()
-    };
-    let routers = RouterFilter {
-        tags: tags.clone(),
-        ..RouterFilter::default()
-    };
-    let groups = SecurityGroupFilter {
-        tags,
-        ..SecurityGroupFilter::default()
-    };
-    let mut found = vec![];
-    for port in session.list_ports_all_projects(&ports).await? {
+    let ports = session.list_ports_all_projects(&ports).await?.into_iter().map(|port| {
         let is_spare = port.tags.iter().any(|tag| tag == POOL_TAG);
         // A claimed port of the pool may not have its new tags yet; its device is written by the claim itself.
         let claimed = (is_spare && !port.device_id.is_empty()).then_some(port.device_id);
-        found.push(Found {
+        Found {
             project: port.project_id.map(String::from),
             owner: claimed.or_else(|| owner(&port.tags)),
             network: Some(port.network_id.into()),
             is_spare,
             ..object(Kind::Port, port.id.into(), port.name)
-        });
-    }
+        }
+    });
+    Ok(ports.collect())
+}
+
+/// What Networks are made of. Only ports have tags from the start: what was made by a call that nobody lived to see the end of has the
+/// description only. Neutron finds no part of one, so all objects of the cloud are looked through.
+async fn networks(session: &Session, cluster: &str) -> Result<Vec<Found>, Error> {
+    let (networks, subnets, routers, groups) = (
+        NetworkFilter::default(),
+        SubnetFilter::default(),
+        RouterFilter::default(),
+        SecurityGroupFilter::default(),
+    );
+    let ours = cluster_tag(cluster);
+    let mut found = vec![];
     macro_rules! add {
         ($kind:expr, $list:expr) => {
-            found.extend($list.await?.into_iter().map(|one| Found {
-                project: one.project_id.map(String::from),
-                owner: owner(&one.tags),
-                ..object($kind, one.id.into(), one.name)
+            found.extend($list.await?.into_iter().filter_map(|one| {
+                let described = marks::owner_of(one.description.as_deref().unwrap_or_default(), cluster);
+                let is_ours = one.tags.contains(&ours) || described.is_some();
+                is_ours.then(|| Found {
+                    project: one.project_id.map(String::from),
+                    owner: owner(&one.tags).or_else(|| described.map(str::to_owned)),
+                    ..object($kind, one.id.into(), one.name)
+                })
             }))
         };
     }

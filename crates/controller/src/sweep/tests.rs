@@ -20,6 +20,15 @@ fn tagged(id: &str, project: &str, owner: &str) -> Value {
     })
 }
 
+/// As [`tagged`], but with what is in the POST only.
+fn described(id: &str, project: &str, owner: &str) -> Value {
+    let description = format!("Network live/live ({owner}) of Kubernetes {CLUSTER}, made by Stackube");
+    let mut object = tagged(id, project, owner);
+    object["tags"] = json!([]);
+    object["description"] = description.into();
+    object
+}
+
 fn project(id: &str, owner: &str) -> Value {
     json!({"id": id, "name": id, "domain_id": "default", "enabled": true, "tags": [cluster_tag(CLUSTER), owner_tag(owner)]})
 }
@@ -40,6 +49,11 @@ fn populate(fake: &Fake) {
             tagged(&format!("forged-{collection}"), "stranger", "gone-uid"),
         );
     }
+    put("routers", described("second-router", "live", "network-uid"));
+    put("routers", described("forged-second-router", "stranger", "network-uid"));
+    let mut own = described("tenants-own-router", "live", "network-uid");
+    own["description"] = "Network live/live".into();
+    put("routers", own);
     put("projects", project("live", "tenant-uid"));
     put("projects", project("gone", "gone-uid"));
     put(
@@ -67,7 +81,10 @@ fn populate(fake: &Fake) {
 fn live() -> Live {
     Live {
         pods: HashMap::from([("pod".into(), Some("p-1".into()))]),
-        networks: HashMap::from([("network-uid".into(), HashMap::new())]),
+        networks: HashMap::from([(
+            "network-uid".into(),
+            HashMap::from([(Kind::Router, "live-routers".into())]),
+        )]),
         tenants: HashSet::from(["tenant-uid".into()]),
         used: HashSet::from([("live".into(), "live-networks".into())]),
         projects: HashSet::from(["live".into(), "own".into()]),
@@ -87,9 +104,9 @@ async fn only_strays_in_our_own_projects_are_deleted_and_only_after_the_grace() 
     let before = ids(&fake);
     let mut memory = Memory::default();
     let (start, grace) = (Instant::now(), Duration::from_secs(3600));
-    for (after, due) in [(0, 0), (1800, 0), (3600, 7)] {
+    for (after, due) in [(0, 0), (1800, 0), (3600, 8)] {
         let found = strays(&survey::survey(&fake.session, CLUSTER).await.unwrap(), &live());
-        assert_eq!(found.len(), 12, "{found:?}");
+        assert_eq!(found.len(), 14, "{found:?}");
         let now = start + Duration::from_secs(after);
         memory.note(&found, now);
         let going = delete::in_order(memory.due(&found, now, grace));
@@ -104,6 +121,7 @@ async fn only_strays_in_our_own_projects_are_deleted_and_only_after_the_grace() 
         "gone-subnets",
         "gone-routers",
         "gone-security-groups",
+        "second-router",
         "gone",
         "gone-user",
         "p-2",
