@@ -1,13 +1,16 @@
-//! What breaks, and what must not: daemons killed at any moment, OpenStack away for a minute.
+//! What breaks, and what must not: daemons killed at any moment, OpenStack away for a while.
 
 use std::time::{Duration, Instant};
 
-use kube::ResourceExt;
-use stackube_api::TenantState;
+use anyhow::ensure;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt};
+use stackube_api::{Port, TenantState, conditions::READY};
 use stackube_e2e::{
     always::always,
     cloud,
     devbox::Devbox,
+    events::told,
     pods,
     tenant::{self, with_tenant},
     wait,
@@ -15,9 +18,25 @@ use stackube_e2e::{
 
 use crate::alone;
 
+/// Why what needs OpenStack waits.
+const AWAY: &str = "OpenStackUnavailable";
+/// An outage lasts so long at least: longer than a lease of the controller, and than several tries of its own.
+const OUTAGE: Duration = Duration::from_secs(30);
+/// From an outage to the Tenant that says so: the tries of a call, and a pause between reconciles.
+const TOLD: Duration = Duration::from_secs(180);
+
 /// Kills the processes named `name` on the host, as a crash would.
 async fn crash(devbox: &Devbox, name: &str) {
     devbox.host(&format!("pkill -9 -x {name} || true")).await.unwrap();
+}
+
+/// The Neutron port of a pod, by which Open vSwitch knows its interface.
+async fn port_of(devbox: &Devbox, namespace: &str, pod: &str) -> String {
+    let pods: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
+    let ports: Api<Port> = Api::namespaced(devbox.kube.clone(), namespace);
+    let pod = pods.get(pod).await.unwrap();
+    let port = ports.get(&pod.uid().unwrap()).await.unwrap();
+    port.status.unwrap().port_id.unwrap()
 }
 
 #[tokio::test]
@@ -36,6 +55,12 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
             pods::ready(&devbox, &name, pod).await;
         }
         pods::assert_reaches(&devbox, &name, "a", &address, "before").await;
+        let (a, b) = tokio::join!(port_of(&devbox, &name, "a"), port_of(&devbox, &name, "b"));
+        let rows = format!(
+            "for id in {a} {b}; do ovs-vsctl --bare --columns=name find interface external_ids:iface-id=$id; done"
+        );
+        let before = devbox.host(&rows).await.unwrap();
+        assert_eq!(before.split_whitespace().count(), 2, "{before}");
         devbox
             .kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "")
             .await
@@ -48,57 +73,87 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
             )
             .await
             .unwrap();
+        wait::until("Open vSwitch has lost their rows", Duration::from_secs(60), || async {
+            let left = devbox.host(&rows).await?;
+            ensure!(left.trim().is_empty(), "{left}");
+            Ok(())
+        })
+        .await;
     })
     .await;
 }
 
-/// Stops Keystone and Neutron, runs `body`, and starts them again whatever happened: the next test needs them.
-async fn with_openstack_away(devbox: &Devbox, body: impl AsyncFnOnce()) {
-    devbox.host("systemctl stop keystone neutron-api").await.unwrap();
+/// Stops these services, runs `body`, and starts them again whatever happened: the next test needs them.
+async fn with_away(devbox: &Devbox, services: &str, body: impl AsyncFnOnce()) {
+    devbox.host(&format!("systemctl stop {services}")).await.unwrap();
     always(body(), async {
-        devbox.host("systemctl start keystone neutron-api").await.unwrap();
+        devbox.host(&format!("systemctl start {services}")).await.unwrap();
     })
     .await;
 }
 
-/// Asserts that the Tenant says that Keystone is away.
-async fn assert_says_why(devbox: &Devbox, name: &str, limit: Duration) {
+/// Asserts that the Tenant says what is away: in its message, its condition and an Event.
+async fn assert_says_why(devbox: &Devbox, name: &str, what: &str, limit: Duration) {
     let pending = tenant::in_state(devbox, name, TenantState::Pending, limit).await;
-    let message = pending.status.unwrap().message.unwrap_or_default();
+    let status = pending.status.unwrap();
+    let message = status.message.unwrap_or_default();
     assert!(
-        message.to_lowercase().contains("keystone"),
+        message.to_lowercase().contains(what),
         "{message:?} does not say what is away"
     );
+    let ready = status.conditions.iter().find(|condition| condition.type_ == READY);
+    let ready = ready.unwrap();
+    let said = (ready.status.as_str(), ready.reason.as_str(), ready.message.as_str());
+    assert_eq!(said, ("False", AWAY, message.as_str()));
+    told(devbox, "default", Some(name), AWAY, &[what], limit).await;
+}
+
+/// Takes one service away while the pod `client` of a tenant talks to `web` at `address`: that goes on, and a new Tenant and `new` pods
+/// wait, say why, and are there when the service is.
+async fn assert_bears(devbox: &Devbox, name: &str, address: &str, (service, unit): (&str, &str), new: &[String]) {
+    let late = tenant::unique("late");
+    let walk = with_away(devbox, unit, async || {
+        let away = Instant::now();
+        tenant::create(devbox, &late, "").await.unwrap();
+        pods::create_all(devbox, name, new).await.unwrap();
+        let waits = async {
+            assert_says_why(devbox, &late, service, TOLD).await;
+            if service == "neutron" {
+                // Keystone's tokens last: who has one goes on.
+                told(devbox, name, None, AWAY, &[service], TOLD).await;
+            }
+        };
+        let runs = async {
+            while away.elapsed() < OUTAGE {
+                pods::assert_reaches(devbox, name, "client", address, "still-here").await;
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        };
+        tokio::join!(waits, runs);
+    });
+    let back = async {
+        walk.await;
+        for pod in new {
+            pods::ready(devbox, name, pod).await;
+        }
+        tenant::active(devbox, &late).await;
+    };
+    always(back, tenant::delete(devbox, &late)).await;
 }
 
 #[tokio::test]
-async fn openstack_away_for_a_minute_disturbs_no_running_pod() {
+async fn neutron_or_keystone_away_disturbs_no_running_pod() {
     let _guard = alone().await;
     let devbox = Devbox::connect().await;
     with_tenant(&devbox, "outage", "", async |tenant| {
         let name = tenant.name_any();
         let address = pods::run(&devbox, &name, "web", "still-here").await;
         pods::run(&devbox, &name, "client", "x").await;
-        let late = tenant::unique("late");
-        with_openstack_away(&devbox, async || {
-            let away = Instant::now();
-            tenant::create(&devbox, &late, "").await.unwrap();
-            for i in 0..8 {
-                // More than the pool holds, so that some must wait for Neutron.
-                pods::create(&devbox, &name, &format!("new-{i}"), "new").await.unwrap();
-            }
-            assert_says_why(&devbox, &late, Duration::from_secs(180)).await;
-            while away.elapsed() < Duration::from_secs(60) {
-                pods::assert_reaches(&devbox, &name, "client", &address, "still-here").await;
-                tokio::time::sleep(Duration::from_secs(2)).await;
-            }
-        })
-        .await;
-        for i in 0..8 {
-            pods::ready(&devbox, &name, &format!("new-{i}")).await;
+        for (away, count) in [(("neutron", "neutron-api"), 8), (("keystone", "keystone"), 2)] {
+            // Without Neutron more than the pool holds, so that some must wait.
+            let new: Vec<_> = (0..count).map(|i| format!("{}-{i}", away.0)).collect();
+            assert_bears(&devbox, &name, &address, away, &new).await;
         }
-        tenant::active(&devbox, &late).await;
-        tenant::delete(&devbox, &late).await;
     })
     .await;
 }
@@ -110,20 +165,19 @@ async fn a_controller_that_starts_while_openstack_is_away_says_why_tenants_wait(
     let (new, going) = (tenant::unique("unserved"), tenant::unique("going"));
     tenant::create(&devbox, &going, "").await.unwrap();
     let project = tenant::project_of(&tenant::active(&devbox, &going).await);
-    with_openstack_away(&devbox, async || {
+    with_away(&devbox, "keystone neutron-api", async || {
         crash(&devbox, "stackube-contro").await;
         tenant::create(&devbox, &new, "").await.unwrap();
         devbox
             .kubectl(&["delete", "tenant", &going, "--wait=false"], "")
             .await
             .unwrap();
-        // Kubelet starts a container that has crashed before only after a pause of up to a minute or so.
-        assert_says_why(&devbox, &new, Duration::from_secs(240)).await;
+        assert_says_why(&devbox, &new, "keystone", Duration::from_secs(240)).await;
         wait::until("the deleted Tenant says why", Duration::from_secs(120), || async {
             let shown = devbox
                 .kubectl(&["get", "tenant", &going, "-o", "jsonpath={.status.message}"], "")
                 .await?;
-            anyhow::ensure!(shown.to_lowercase().contains("keystone"), "{shown:?}");
+            ensure!(shown.to_lowercase().contains("keystone"), "{shown:?}");
             Ok(())
         })
         .await;
