@@ -1,4 +1,4 @@
-//! Every object of a Network changed behind Stackube's back, and its router gone.
+//! Every object of a Network changed behind Stackube's back, and its router and security group gone.
 
 use std::time::Duration;
 
@@ -95,8 +95,8 @@ impl Made {
     }
 }
 
-/// Spoils a Tenant's Network, then takes its router away altogether; waits until all is as it was made. Without
-/// pods, whose ports would hold the security group.
+/// Spoils a Tenant's Network, then takes its router and security group away altogether; waits until all is as it was made, by nothing that
+/// looks like it elsewhere. Without pods, whose ports would hold the security group.
 pub(super) async fn assert_mended(devbox: &Devbox, tenant: &Tenant) {
     let (name, project) = (tenant.name_any(), tenant::project_of(tenant));
     let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
@@ -113,16 +113,29 @@ pub(super) async fn assert_mended(devbox: &Devbox, tenant: &Tenant) {
         .await
         .unwrap();
     session.delete_router(&made.router).await.unwrap();
-    wait::until("another router is there", MENDED, || async {
-        let router = status().await.router_id.context("no router")?;
-        ensure!(router != made.router.as_str(), "still the one that is gone");
+    session.delete_security_group(&made.group).await.unwrap();
+    wait::until("another router and group are there", MENDED, || async {
+        let status = status().await;
+        let router = status.router_id.context("no router")?;
+        let group = status.security_group_id.context("no group")?;
+        ensure!(
+            router != made.router.as_str() && group != made.group.as_str(),
+            "still those that are gone"
+        );
         Ok(())
     })
     .await;
     let anew = Made::new(status().await);
     wait::until("it is connected", MENDED, || anew.assert_sound(&session, &project)).await;
-    assert_eq!(
-        (anew.network, anew.subnet, anew.group),
-        (made.network, made.subnet, made.group)
+    assert_group_admits_itself_only(devbox, &project, anew.group.as_str()).await;
+    let (router, group) = (
+        session.get_router(&anew.router).await.unwrap(),
+        session.get_security_group(&anew.group).await.unwrap(),
     );
+    assert_eq!(
+        (router.project_id.as_ref(), group.project_id.as_ref()),
+        (Some(&project), Some(&project)),
+        "somebody else's was taken"
+    );
+    assert_eq!((anew.network, anew.subnet), (made.network, made.subnet));
 }
