@@ -9,6 +9,7 @@ use serde_json::json;
 use stackube_api::names::{cluster_tag, owner_tag};
 use stackube_e2e::{always::always, devbox::Devbox, tenant, wait};
 use stackube_openstack::{
+    Optional,
     id::{NetworkId, ProjectId},
     identity::CreateProject,
     network::{CreateNetwork, Taggable},
@@ -20,28 +21,32 @@ use crate::alone;
 async fn stray(devbox: &Devbox, tags: &[String], of_project: &[String]) -> (ProjectId, NetworkId) {
     let session = devbox.cloud.service();
     let domain = session.find_domain("Default").await.unwrap().unwrap().id;
-    let name = tenant::unique("stray");
     let project = CreateProject {
-        name: name.clone(),
+        name: tenant::unique("stray"),
         domain_id: domain,
         description: String::new(),
         tags: of_project.to_vec(),
         enabled: true,
     };
     let project = session.create_project(&project).await.unwrap().id;
-    let network = CreateNetwork {
-        project_id: project.clone(),
-        name,
-        description: String::new(),
-        tags: vec![],
-        mtu: None,
-    };
-    let network = session.create_network(&network).await.unwrap().id;
+    let network = network(devbox, &project, "").await;
     session
         .replace_tags(&Taggable::Network(network.clone()), tags)
         .await
         .unwrap();
     (project, network)
+}
+
+/// A network without tags.
+async fn network(devbox: &Devbox, project: &ProjectId, description: &str) -> NetworkId {
+    let network = CreateNetwork {
+        project_id: project.clone(),
+        name: tenant::unique("stray"),
+        description: description.into(),
+        tags: vec![],
+        mtu: None,
+    };
+    devbox.cloud.service().create_network(&network).await.unwrap().id
 }
 
 /// Waits until Events tell of all these.
@@ -69,31 +74,37 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
         .get("kube-system")
         .await
         .unwrap();
-    let tags = [
-        cluster_tag(&system.uid().unwrap()),
-        owner_tag("00000000-0000-4000-8000-00000000dead"),
-    ];
+    let (cluster, owner) = (system.uid().unwrap(), "00000000-0000-4000-8000-00000000dead");
+    let tags = [cluster_tag(&cluster), owner_tag(owner)];
     // As after a Tenant whose finalizer somebody has removed; and what a member of another project writes.
-    let (ours, network) = stray(&devbox, &tags, &tags).await;
+    let (ours, tagged) = stray(&devbox, &tags, &tags).await;
     let (foreign, forged) = stray(&devbox, &tags, &[]).await;
+    // As a request leaves it whose sender was killed: tags would have followed.
+    let description = format!("Network gone/gone ({owner}) of Kubernetes {cluster}, made by Stackube");
+    let untagged = network(&devbox, &ours, &description).await;
 
     let body = async {
         devbox
             .configure(&json!({"sweep-interval": "5s", "sweep-grace": "5s", "sweep-delete": "false"}))
             .await
             .unwrap();
-        reported(&devbox, &[ours.as_str(), network.as_str(), forged.as_str()]).await;
+        let strays = [ours.as_str(), tagged.as_str(), untagged.as_str(), forged.as_str()];
+        reported(&devbox, &strays).await;
         // Reporting is all that has happened, for longer than the grace that deletion would have had.
         assert!(
-            session.get_network(&network).await.is_ok(),
+            session.get_network(&tagged).await.is_ok() && session.get_network(&untagged).await.is_ok(),
             "deleted without being asked to"
         );
 
         devbox.configure(&json!({"sweep-delete": "true"})).await.unwrap();
         wait::until("what is ours is gone", Duration::from_secs(240), || async {
-            let (project, network) = (session.get_project(&ours).await, session.get_network(&network).await);
+            let (project, tagged, untagged) = (
+                session.get_project(&ours).await.optional()?,
+                session.get_network(&tagged).await.optional()?,
+                session.get_network(&untagged).await.optional()?,
+            );
             ensure!(
-                project.is_err_and(|error| error.is_not_found()) && network.is_err_and(|error| error.is_not_found()),
+                project.is_none() && tagged.is_none() && untagged.is_none(),
                 "still there"
             );
             Ok(())
@@ -109,8 +120,10 @@ async fn strays_are_reported_and_deleted_only_if_ours_and_wanted() {
             .configure(&json!({"sweep-interval": null, "sweep-grace": null, "sweep-delete": null}))
             .await
             .unwrap();
-        for (project, network) in [(&ours, &network), (&foreign, &forged)] {
+        for network in [&tagged, &untagged, &forged] {
             let _ = session.delete_network(network).await;
+        }
+        for project in [&ours, &foreign] {
             let _ = session.delete_project(project).await;
         }
     })
