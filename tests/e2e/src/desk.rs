@@ -28,7 +28,7 @@ fn text(bytes: &[u8]) -> String {
 }
 
 impl Desk {
-    /// Sets one up; nobody has logged in yet.
+    /// Sets one up, as `stackube kubeconfig` leaves it: the token by which it has found the tenant is kept.
     ///
     /// # Errors
     /// When `stackube kubeconfig` fails.

@@ -1,5 +1,6 @@
 //! What disturbs everybody: outages, restarts, another configuration.
 
+mod identity;
 mod kills;
 mod leadership;
 mod outages;
