@@ -5,4 +5,5 @@ mod kills;
 mod leadership;
 mod outages;
 mod restarts;
+mod runtime;
 mod sweep;

@@ -29,13 +29,7 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
     pods::create(devbox, namespace, "client", "client").await.unwrap();
     let web = pods::ready(devbox, namespace, "web").await;
     pods::ready(devbox, namespace, "client").await;
-    let api: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
-    let pod = api.get("web").await.unwrap();
-    assert_eq!(pod.spec.unwrap().runtime_class_name.as_deref(), Some(class));
-    let kernel = pods::exec(devbox, namespace, "web", "dmesg 2>&1 || true")
-        .await
-        .unwrap();
-    assert_eq!(kernel.contains(GVISOR), class == "gvisor", "{class}: {kernel:.200}");
+    assert_runs_on(devbox, namespace, "web", class).await;
 
     assert_reaches(devbox, namespace, "client", &web, "of-web").await;
     pods::exec(devbox, namespace, "client", &format!("ping -c 1 -W 3 {web}"))
@@ -80,6 +74,15 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
         .await
         .unwrap();
     assert_eq!(copied.trim(), "5", "standard input of exec");
+}
+
+/// Asserts that the pod has this class, and the kernel that goes with it.
+pub(crate) async fn assert_runs_on(devbox: &Devbox, namespace: &str, pod: &str, class: &str) {
+    let api: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
+    let spec = api.get(pod).await.unwrap().spec.unwrap();
+    assert_eq!(spec.runtime_class_name.as_deref(), Some(class));
+    let kernel = pods::exec(devbox, namespace, pod, "dmesg 2>&1 || true").await.unwrap();
+    assert_eq!(kernel.contains(GVISOR), class == "gvisor", "{class}: {kernel:.200}");
 }
 
 /// What the node does for a pod: Services by address and by name, and the API server for the pod's own service account.
