@@ -23,6 +23,8 @@ use crate::alone;
 const NAMESPACE: &str = "stackube-system";
 /// The instance that is to stand still.
 const FIRST: &str = "stackube-controller-e2e";
+/// So often at most the Deployment's instance is deleted for another one to lead.
+const TRIES: u32 = 10;
 /// A stopped process goes on after so many seconds, also when nobody lives to let it.
 const LONGEST: u32 = 240;
 
@@ -61,13 +63,19 @@ async fn ended(devbox: &Devbox) -> Result<i32> {
     Ok(terminated.exit_code)
 }
 
-/// Makes [`FIRST`], which stands by, the leader: the Deployment's instance gives the lease back and is made anew. The name of the new
-/// one, which stands by then.
+/// Makes [`FIRST`], which stands by, the leader: the Deployment's instance gives the lease back and is made anew. If that is the quicker
+/// one, it has to give way in turn. The name of the Deployment's instance, which stands by then.
 async fn lead_first(devbox: &Devbox) -> String {
-    let old = holder(devbox).await.unwrap();
-    let delete = ["-n", NAMESPACE, "delete", "pod", &old, "--timeout=60s"];
-    devbox.kubectl(&delete, "").await.unwrap();
-    assert_eq!(other_leader(devbox, &old).await, FIRST);
+    for _ in 0..TRIES {
+        let old = holder(devbox).await.unwrap();
+        if old == FIRST {
+            break;
+        }
+        let delete = ["-n", NAMESPACE, "delete", "pod", &old, "--timeout=60s"];
+        devbox.kubectl(&delete, "").await.unwrap();
+        other_leader(devbox, &old).await;
+    }
+    assert_eq!(holder(devbox).await.unwrap(), FIRST);
     controller::ready(devbox).await;
     let call = [
         "-n",
@@ -79,9 +87,7 @@ async fn lead_first(devbox: &Devbox) -> String {
         "-o",
         "jsonpath={.items[*].metadata.name}",
     ];
-    let second = devbox.kubectl(&call, "").await.unwrap();
-    assert_ne!(second, old);
-    second
+    devbox.kubectl(&call, "").await.unwrap()
 }
 
 #[tokio::test]
