@@ -5,6 +5,7 @@ pub(crate) const OWN: &[(&str, &str, &str)] = &[
     ("get list watch", "/pods", "yyy"),
     ("create update patch delete deletecollection", "/pods", "yy-"),
     ("get", "/pods/log", "yyy"),
+    ("get list", "metrics.k8s.io/pods", "yyy"),
     ("create get", "/pods/exec /pods/attach /pods/portforward", "yy-"),
     ("patch update", "/pods/ephemeralcontainers /pods/resize", "yy-"),
     ("create", "/pods/eviction", "yy-"),
@@ -105,6 +106,7 @@ pub(crate) const CLUSTER: &[(&str, &str)] = &[
     ("create update patch delete list", "/namespaces"),
     ("get list update", "/nodes /persistentvolumes"),
     ("get", "/nodes/proxy /nodes/log /nodes/stats"),
+    ("get list", "metrics.k8s.io/nodes"),
     ("list create update patch delete", "stackube.kubernetes.io/tenants"),
     ("update", "stackube.kubernetes.io/tenants/status"),
     (
