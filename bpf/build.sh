@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles the programs into the object that the crate stackube-datapath embeds; with --check, compares it with the one at hand.
+# Compiles the programs into the object that the crate stackube-datapath embeds, and notes the sums of what it is made of; with --check,
+# compares with what is at hand.
 # Needs: rustup component add rust-src; cargo install bpf-linker --version 0.10.4 --locked; apt-get install llvm.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -19,4 +20,5 @@ if [[ ${1:-} == --check ]]; then
   cmp "$built" "$object"
 else
   install -m 644 -D "$built" "$object"
+  ./sums.sh >"$object.sha256"
 fi

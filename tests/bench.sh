@@ -6,8 +6,11 @@ cd "$(dirname "$0")/.."
 part=${1:-}
 export STACKUBE_DEVBOX=$PWD/.devbox
 
-# Services, DNS and memory beside kube-proxy and CoreDNS, in namespaces of its own.
-node() { tests/bench/run.sh "$@"; }
+# Services, DNS and memory beside kube-proxy and CoreDNS, in namespaces of its own; and how soon a full node's Services are in the maps.
+node() {
+  tests/bench/run.sh "$@"
+  if (($# == 0)); then cargo bench --quiet -p stackube-proxy --bench program; fi
+}
 
 # Networks and pods (8 minutes on a quiet machine).
 devbox() {

@@ -3,11 +3,11 @@
 use crate::{
     abi::{
         Affinity, AffinityKey, Backend, BackendKey, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, Flow, FlowKey, HAIRPIN, Pod,
-        REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, reason,
+        REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, ServiceKey, reason,
     },
     from_pod::is_infrastructure,
     head::{FIN, Inside, RST, SYN},
-    maps::{AFFINITY, BACKENDS, FLOWS_MAP},
+    maps::{AFFINITY, BACKENDS, FLOWS_MAP, SERVICES},
     tally::{added, may_remember, now, remembering, within_quota},
 };
 
@@ -160,6 +160,13 @@ fn remembered(ifindex: u32, service: &Service) -> Option<u32> {
     Some(slot)
 }
 
+/// The slot that a flow's hash leads to, and its backend, if it is still there.
+#[inline(always)]
+fn hashed(hash: u32, service: &Service) -> Option<(u32, Backend)> {
+    let slot = ((u64::from(hash) * u64::from(service.backends)) >> 32) as u32;
+    Some((slot, backend(service.id, slot)?))
+}
+
 /// Chooses a backend: its slot and itself, or why there is none.
 #[inline(always)]
 fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backend), u8> {
@@ -171,15 +178,22 @@ fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backe
     let key = AffinityKey { ifindex: forward.ifindex, service: service.id };
     let is_new = sticky && known.is_none() && AFFINITY.get_ptr_mut(key).is_none();
     let forgets = is_new && !may_remember(pod, forward.ifindex);
-    let slot = match known {
-        Some(slot) => slot,
+    let found = match known {
+        Some(slot) => backend(service.id, slot).map(|backend| (slot, backend)),
+        None => None,
+    };
+    let (slot, backend) = match found {
+        Some(found) => found,
         None => {
             // A pod that has used up its share finds the same backend again without its port, while their number stays.
             let local_port = if forgets { 0 } else { forward.local_port };
-            ((u64::from(mixed(pod.ip, &FlowKey { local_port, ..*forward })) * u64::from(service.backends)) >> 32) as u32
+            let hash = mixed(pod.ip, &FlowKey { local_port, ..*forward });
+            match hashed(hash, service) {
+                Some(found) => found,
+                None => now_hashed(pod, forward, hash)?,
+            }
         }
     };
-    let backend = backend(service.id, slot).ok_or(reason::DROPPED_RACE)?;
     if sticky && known.is_none() && !forgets {
         let entry = Affinity { seen: now(), backend, slot, timeout: service.affinity };
         if AFFINITY.insert(key, entry, ANY).is_ok() && is_new {
@@ -187,6 +201,17 @@ fn choose(pod: &Pod, forward: &FlowKey, service: &Service) -> Result<(u32, Backe
         }
     }
     Ok((slot, backend))
+}
+
+/// The service lost backends after it was looked up, and with them the slot: it is looked up once more.
+#[inline(always)]
+fn now_hashed(pod: &Pod, forward: &FlowKey, hash: u32) -> Result<(u32, Backend), u8> {
+    let key = ServiceKey { network: pod.network, vip: forward.remote, port: forward.remote_port, protocol: forward.protocol, pad: 0 };
+    let service = unsafe { SERVICES.get(key) }.ok_or(reason::DROPPED_RACE)?;
+    if service.backends == 0 {
+        return Err(reason::REFUSED_NO_BACKEND);
+    }
+    hashed(hash, service).ok_or(reason::DROPPED_RACE)
 }
 
 /// What a global function says when there is no reason against it.

@@ -2,7 +2,7 @@
 
 use crate::{
     abi::{
-        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, FlowKey, Fragment,
+        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, DNS_PORT, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, FlowKey, Fragment,
         FragmentKey, HAIRPIN, HOOK_FROM_POD, HostFlowKey, ICMP, Pod, REVERSE, SERVICE_HOST, Service, ServiceKey, Settings, TCP, UDP, reason,
     },
     flow,
@@ -18,7 +18,6 @@ use aya_ebpf::maps::lpm_trie::Key;
 /// 169.254.0.0/16, as it is in a packet.
 const LINK_LOCAL: u32 = u32::from_ne_bytes([169, 254, 0, 0]);
 const LINK_LOCAL_MASK: u32 = u32::from_ne_bytes([255, 255, 0, 0]);
-const DNS_PORT: u16 = 53u16.to_be();
 /// How long after kubelet's last packet a pod may answer.
 const ANSWER_TIME: u64 = 120_000_000_000;
 
@@ -167,6 +166,9 @@ impl<P: Packet> From<'_, P> {
                 || !inside.opens()
                 || unsafe { SERVICES.get(service_key) }.is_some_and(|service| flow::holds(&forward, found, inside, service))
             {
+                if found.kind == FLOW_HOST && !self.may_ask_host(false) {
+                    return Next::drop(reason::DROPPED_RATE);
+                }
                 flow::touch(found, inside);
                 return self.translated(found);
             }
@@ -192,7 +194,8 @@ impl<P: Packet> From<'_, P> {
         if inside.connects() && inside.flags & RST != 0 {
             return Next::drop(reason::DROPPED_RACE); // of a connection that nobody knows
         }
-        if service.flags & SERVICE_HOST != 0 && inside.protocol != UDP && !take(told.ifindex, BUCKET_HOST) {
+        // Before the flow is entered: a question too many is not to take room in the table.
+        if service.flags & SERVICE_HOST != 0 && !self.may_ask_host(true) {
             return Next::drop(reason::DROPPED_RATE);
         }
         match flow::begin(told.pod, forward, service) {
@@ -205,6 +208,16 @@ impl<P: Packet> From<'_, P> {
             Err(why @ (reason::REFUSED_NO_BACKEND | reason::REFUSED_INFRASTRUCTURE)) => Next::Refuse(why),
             Err(why) => Next::drop(why),
         }
+    }
+
+    /// Whether the pod's rates let the packet over the host link: each question to DNS counts, and each flow that begins.
+    #[inline(always)]
+    fn may_ask_host(&self, begins: bool) -> bool {
+        let (told, inside) = (self.told, self.told.inside);
+        if inside.protocol == UDP && inside.destination_port == DNS_PORT {
+            return take(told.ifindex, BUCKET_DNS);
+        }
+        !begins || take(told.ifindex, BUCKET_HOST)
     }
 
     /// The ends that its flow gives the packet.
@@ -226,9 +239,6 @@ impl<P: Packet> From<'_, P> {
     #[inline(always)]
     fn send(&self, ends: &Ends, kind: u8, back: bool) -> Verdict {
         let (told, inside) = (self.told, self.told.inside);
-        if kind == FLOW_HOST && inside.protocol == UDP && inside.destination_port == DNS_PORT && !take(told.ifindex, BUCKET_DNS) {
-            return told.drop(reason::DROPPED_RATE);
-        }
         if inside.fragment == Piece::First {
             if !take(told.ifindex, BUCKET_FRAGMENT) {
                 return told.drop(reason::DROPPED_RATE);

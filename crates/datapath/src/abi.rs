@@ -21,6 +21,9 @@ pub const UDP: u8 = 17;
 /// IP protocol number of SCTP.
 pub const SCTP: u8 = 132;
 
+/// Port of DNS, as it is in a packet.
+pub const DNS_PORT: u16 = 53u16.to_be();
+
 /// Mark of kubelet's sockets; packets that open a flow from the node to a pod must carry it.
 pub const KUBELET_MARK: u32 = 0x77;
 /// Mark of packets that the programs themselves send to a pod, so that `to_pod` lets them pass as they are.
@@ -102,7 +105,7 @@ pub struct Rate {
 
 /// Bucket of DNS queries (each packet).
 pub const BUCKET_DNS: usize = 0;
-/// Bucket of connections to other addresses behind the host link (each new flow).
+/// Bucket of connections to other addresses behind the host link (each new flow, of datagrams too).
 pub const BUCKET_HOST: usize = 1;
 /// Bucket of refusals (each reset or ICMP message).
 pub const BUCKET_REFUSE: usize = 2;
@@ -275,7 +278,7 @@ pub const FLOW_HOST: u8 = 2;
 pub const FLOW_HAIRPIN: u8 = 3;
 
 /// [`Flow::weight`] of connections over the host link: each is one that the node keeps for the pod, and one of the node's own port if it
-/// goes to a shared Service. Datagrams over the link are questions to DNS, which the node does not track.
+/// goes to a shared Service; so are datagrams. Questions to DNS are not, as the node does not track them.
 pub const HOST_WEIGHT: u16 = 16;
 /// How many times a pod's quota the node's own port has. What the 110 pods of a node, as many as Kubernetes recommends, can have over
 /// the host link leaves an eighth of it to the node itself.

@@ -1,6 +1,6 @@
 //! The flow table: what is in it, and when an entry has had its time.
 
-mod age;
+pub(crate) mod age;
 
 use std::collections::{HashMap, HashSet};
 use std::net::SocketAddrV4;
@@ -11,6 +11,9 @@ use crate::Error;
 use crate::abi::{self, Affinity, AffinityKey, Flow, FlowKey, Released};
 use crate::table::{Table, address};
 
+/// How often flows that have ended are to be removed, for what a pod may do to fit into its quota.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+
 /// What a sweep found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Swept {
@@ -18,6 +21,19 @@ pub struct Swept {
     pub live: usize,
     /// Entries that were removed.
     pub removed: usize,
+}
+
+/// What had had its time when the tables were read.
+#[derive(Debug)]
+pub struct Ended {
+    /// Nanoseconds of the monotonic clock before that.
+    now: u64,
+    /// Entries of flows that had not.
+    live: usize,
+    flows: Vec<FlowKey>,
+    affinities: Vec<AffinityKey>,
+    /// The pods that there were.
+    pods: HashSet<u32>,
 }
 
 /// A flow through a service, as the table has it.
@@ -57,29 +73,39 @@ impl Flows {
         })
     }
 
-    pub(crate) fn sweep(&self) -> Result<Swept, Error> {
+    /// The entries that have had their time.
+    pub(crate) fn ended(&self) -> Result<Ended, Error> {
         // The clock is read first: an entry that a program touches meanwhile is younger than that.
         let now = clock();
+        let entries: HashMap<FlowKey, Flow> = self.flows.collect()?;
+        let affinities = self.affinity.entries()?;
+        // Read last: what has an entry here and is no pod was one, and is not about to become one.
         let pods: HashSet<u32> = self.pods.entries()?.into_iter().map(|(ifindex, _)| ifindex).collect();
-        let entries: HashMap<FlowKey, Flow> = self.flows.entries()?.into_iter().collect();
-        let mut swept = Swept::default();
-        let mut released: HashMap<u32, Released> = HashMap::new();
-        for (key, flow) in &entries {
-            let other = entries.get(&age::other(key, flow));
-            if pods.contains(&key.ifindex) && !age::is_over(now, key, flow, other) {
-                swept.live += 1;
-            } else if self.flows.remove(key)? {
-                swept.removed += 1;
-                released.entry(key.ifindex).or_default().flows += u64::from(flow.weight);
-            }
-        }
-        for (key, affinity) in self.affinity.entries()? {
-            let over = now.saturating_sub(affinity.seen) > u64::from(affinity.timeout) * age::SECOND;
-            if (over || !pods.contains(&key.ifindex)) && self.affinity.remove(&key)? {
-                released.entry(key.ifindex).or_default().affinities += 1;
-            }
-        }
-        for (ifindex, more) in released.into_iter().filter(|(ifindex, _)| pods.contains(ifindex)) {
+        let is_over = |(key, flow): &(&FlowKey, &Flow)| {
+            !pods.contains(&key.ifindex) || age::is_over(now, key, flow, entries.get(&age::other(key, flow)))
+        };
+        let mut flows: Vec<FlowKey> = entries.iter().filter(is_over).map(|(key, _)| *key).collect();
+        // Without its way there, a flow that begins again at this moment makes both entries; without its way back it would stay broken.
+        flows.sort_unstable_by_key(|key| key.direction);
+        let affinities = affinities
+            .into_iter()
+            .filter(|(key, affinity)| !pods.contains(&key.ifindex) || age::is_forgotten(now, affinity));
+        Ok(Ended {
+            now,
+            live: entries.len() - flows.len(),
+            flows,
+            affinities: affinities.map(|(key, _)| key).collect(),
+            pods,
+        })
+    }
+
+    /// Removes what has ended, but for what a program has used since it was found.
+    pub(crate) fn remove(&self, ended: &Ended) -> Result<Swept, Error> {
+        let mut released = HashMap::new();
+        let removed = self.remove_flows(ended, &mut released);
+        let forgotten = self.forget(ended, &mut released);
+        // What is gone is counted in any case, or the pod would never get it back.
+        for (ifindex, more) in released.into_iter().filter(|(ifindex, _)| ended.pods.contains(ifindex)) {
             let before = self.released.get(&ifindex)?.unwrap_or_default();
             let released = Released {
                 flows: before.flows.wrapping_add(more.flows),
@@ -87,7 +113,39 @@ impl Flows {
             };
             self.released.set(&ifindex, &released)?;
         }
-        Ok(swept)
+        forgotten?;
+        let removed = removed?;
+        Ok(Swept {
+            live: ended.live + ended.flows.len() - removed,
+            removed,
+        })
+    }
+
+    fn remove_flows(&self, ended: &Ended, released: &mut HashMap<u32, Released>) -> Result<usize, Error> {
+        let mut removed = 0;
+        for key in &ended.flows {
+            let Some(flow) = self.flows.get(key)? else { continue };
+            let other = self.flows.get(&age::other(key, &flow))?;
+            let is_over = !ended.pods.contains(&key.ifindex) || age::is_over(ended.now, key, &flow, other.as_ref());
+            if is_over && self.flows.remove(key)? {
+                removed += 1;
+                released.entry(key.ifindex).or_default().flows += u64::from(flow.weight);
+            }
+        }
+        Ok(removed)
+    }
+
+    fn forget(&self, ended: &Ended, released: &mut HashMap<u32, Released>) -> Result<(), Error> {
+        for key in &ended.affinities {
+            let Some(affinity) = self.affinity.get(key)? else {
+                continue;
+            };
+            let is_over = !ended.pods.contains(&key.ifindex) || age::is_forgotten(ended.now, &affinity);
+            if is_over && self.affinity.remove(key)? {
+                released.entry(key.ifindex).or_default().affinities += 1;
+            }
+        }
+        Ok(())
     }
 
     /// The flows of a pod through services, those that the pod opened.

@@ -17,7 +17,7 @@ mod trace;
 mod view;
 
 pub use error::Error;
-pub use flows::{FlowRecord, Swept};
+pub use flows::{Ended, FlowRecord, SWEEP_INTERVAL, Swept};
 pub use identities::{Identities, Identity};
 pub use model::{Backend, Protocol, Service, ServiceKey};
 pub use network::{is_synced, service_ranges};

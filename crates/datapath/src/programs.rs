@@ -9,7 +9,7 @@ use ipnet::Ipv4Net;
 use crate::Error;
 use crate::abi::LAYOUT;
 use crate::attach::{self, Hook};
-use crate::flows::{Flows, Swept};
+use crate::flows::{Ended, Flows, Swept};
 use crate::identities::Identity;
 use crate::pods::Pods;
 use crate::settings::LinkSettings;
@@ -150,13 +150,29 @@ impl Programs {
         self.permitted.replace(ranges)
     }
 
-    /// Removes flows that have ended or timed out, and those of pods that are gone. To be called every few seconds: a pod that has used up
-    /// its quota gets new flows only after this.
+    /// Removes flows that have ended or timed out, and those of pods that are gone. To be called every [`crate::SWEEP_INTERVAL`]: a pod that has
+    /// used up its quota gets new flows only after this.
     ///
     /// # Errors
     /// The kernel refuses to read or write.
     pub fn sweep(&self) -> Result<Swept, Error> {
-        self.flows.sweep()
+        self.remove_ended(&self.find_ended()?)
+    }
+
+    /// The first half of a sweep: finds what has had its time.
+    ///
+    /// # Errors
+    /// The kernel refuses to read.
+    pub fn find_ended(&self) -> Result<Ended, Error> {
+        self.flows.ended()
+    }
+
+    /// The second half of a sweep: removes it, but for what was used meanwhile.
+    ///
+    /// # Errors
+    /// The kernel refuses to read or write. What is left is found again.
+    pub fn remove_ended(&self, ended: &Ended) -> Result<Swept, Error> {
+        self.flows.remove(ended)
     }
 
     fn loaded(&self) -> MutexGuard<'_, Ebpf> {

@@ -131,7 +131,8 @@ impl Services {
         }
         self.generation = self.generation.wrapping_add(1);
         let count = u32::try_from(after.len()).unwrap_or(u32::MAX);
-        let is_connection = service.host && key.protocol != Protocol::Udp;
+        let is_dns = key.protocol == Protocol::Udp && key.port.to_be() == abi::DNS_PORT;
+        let is_connection = service.host && !is_dns;
         let value = abi::Service {
             id,
             backends: count,

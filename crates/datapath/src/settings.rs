@@ -34,7 +34,7 @@ pub struct Limits {
     /// Entries in the flow table: two to a connection through a service, one to another; one over the host link counts 16 times.
     /// The node's own port may have eight times as many. 1024 to 1000000.
     pub flows: u32,
-    /// DNS queries.
+    /// DNS queries, which are flows of two entries each when they come from ports of their own.
     pub dns: (u32, u32),
     /// New connections to the API server.
     pub host: (u32, u32),
@@ -95,9 +95,20 @@ impl LinkSettings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::flows::{SWEEP_INTERVAL, age};
 
     /// As many pods as Kubernetes recommends for a node.
     const PODS: u64 = 110;
+
+    #[test]
+    fn all_the_questions_that_a_pod_may_ask_leave_room_for_connections() {
+        let limits = Limits::default();
+        // A flow is there until it is over, and then until the next sweep.
+        let seconds = age::QUESTION / age::SECOND + SWEEP_INTERVAL.as_secs();
+        let questions = u64::from(limits.dns.0) * seconds + u64::from(limits.dns.1);
+        assert_eq!(questions, 13_000);
+        assert!(2 * questions <= u64::from(limits.flows) * 4 / 5);
+    }
 
     #[test]
     fn the_pods_of_a_node_cannot_use_up_what_they_share() {

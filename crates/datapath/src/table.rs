@@ -97,17 +97,21 @@ impl<K: Pod, V: Pod> Table<K, V> {
 
     /// All entries. Those that come or go meanwhile may be missed or seen.
     pub(crate) fn entries(&self) -> Result<Vec<(K, V)>, Error> {
+        self.collect()
+    }
+
+    /// All entries, in a collection of the caller's kind.
+    pub(crate) fn collect<C: FromIterator<(K, V)>>(&self) -> Result<C, Error> {
         let map = lock(&self.map);
-        let mut entries = Vec::new();
-        for key in map.keys() {
+        let read = |key: Result<K, MapError>| {
             let key = key.map_err(|source| refused(self.name, "list", source))?;
             match map.get(&key, 0) {
-                Ok(value) => entries.push((key, value)),
-                Err(MapError::KeyNotFound) => {}
-                Err(source) => return Err(refused(self.name, "read an entry", source)),
+                Ok(value) => Ok(Some((key, value))),
+                Err(MapError::KeyNotFound) => Ok(None),
+                Err(source) => Err(refused(self.name, "read an entry", source)),
             }
-        }
-        Ok(entries)
+        };
+        map.keys().filter_map(|key| read(key).transpose()).collect()
     }
 }
 

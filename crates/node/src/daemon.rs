@@ -33,7 +33,7 @@ use crate::{admin, api_servers, chassis, firewall, install, release, server};
 /// How soon something that failed at the start is tried again.
 const RETRY: Duration = Duration::from_secs(2);
 
-/// Runs until `stop`. `hook` is called after each step of an ADD, for tests.
+/// Runs until `stop`. `hook` is called after each step of an ADD or DEL, for tests.
 ///
 /// # Errors
 /// When the daemon cannot begin: no API server configuration, a socket or address in use, no netlink.

@@ -4,24 +4,28 @@ use std::collections::HashSet;
 
 use crate::model::{Backend, Service};
 
-/// Whether two descriptions mean the same: the order of the backends does not matter.
-pub(super) fn same(a: &Service, b: &Service) -> bool {
-    a.host == b.host
-        && a.affinity.map(|time| time.as_secs()) == b.affinity.map(|time| time.as_secs())
-        && a.backends.iter().collect::<HashSet<_>>() == b.backends.iter().collect::<HashSet<_>>()
+/// Whether what the maps hold is what is wanted: the order of the backends does not matter. One that has two slots is not: a process that
+/// ended while it moved the last into a gap leaves that behind.
+pub(super) fn same(held: &Service, wanted: &Service) -> bool {
+    let backends: HashSet<_> = wanted.backends.iter().collect();
+    held.host == wanted.host
+        && held.affinity.map(|time| time.as_secs()) == wanted.affinity.map(|time| time.as_secs())
+        && held.backends.len() == backends.len()
+        && held.backends.iter().collect::<HashSet<_>>() == backends
 }
 
-/// Slots for `wanted`, each once. A backend that stays keeps its slot; new ones take the slots of those that go; if more go than come, the
+/// Slots for `wanted`, each once. A backend that stays keeps its slot, the first if it has two; new ones take the slots of those that go; if more go than come, the
 /// last ones move into the gaps. So few slots change as can be, and clients that stay with a backend do so.
 pub(super) fn arrange(before: &[Backend], wanted: &[Backend]) -> Vec<Backend> {
     let mut seen = HashSet::new();
     let wanted: Vec<Backend> = wanted.iter().copied().filter(|backend| seen.insert(*backend)).collect();
     let held: HashSet<&Backend> = before.iter().collect();
+    let mut kept = HashSet::new();
     let mut fresh = wanted.iter().filter(|backend| !held.contains(backend)).copied();
     let mut slots: Vec<Option<Backend>> = before
         .iter()
         .map(|backend| {
-            if seen.contains(backend) {
+            if seen.contains(backend) && kept.insert(*backend) {
                 Some(*backend)
             } else {
                 fresh.next()
@@ -72,6 +76,14 @@ mod tests {
             let gone = before.iter().filter(|backend| !wanted.contains(backend)).count();
             let moved = before.iter().enumerate().filter(|(slot, backend)| as_set.contains(backend) && after.get(*slot) != Some(backend)).count();
             prop_assert!(moved <= gone);
+        }
+
+        #[test]
+        fn what_has_two_slots_keeps_one(before in proptest::collection::vec(1u16..6, 0..20), wanted in proptest::collection::hash_set(1u16..6, 0..6)) {
+            let wanted = backends(&wanted.into_iter().collect::<Vec<_>>());
+            let after = arrange(&backends(&before), &wanted);
+            prop_assert_eq!(after.len(), wanted.len());
+            prop_assert_eq!(after.iter().collect::<HashSet<_>>(), wanted.iter().collect::<HashSet<_>>());
         }
     }
 

@@ -46,6 +46,20 @@ fn a_new_process_finds_the_services_and_removes_what_a_crash_left() {
         let opened = kernel.services();
         assert_eq!(opened.iter().collect::<Vec<_>>(), [(&key, &sticky)]);
         assert!(slots.get(&stray, 0).is_err());
+        // A process that ended while it moved the last backend into a gap: the next one ends what it began.
+        let (first, last) = (BackendKey { service: 1, slot: 0 }, BackendKey { service: 1, slot: 1 });
+        let moved = slots.get(&last, 0).unwrap();
+        slots.insert(first, moved, 0).unwrap();
+        let mut opened = kernel.services();
+        let wanted = Service {
+            backends: vec![moved.into()],
+            ..sticky
+        };
+        assert_ne!(opened.get(&key), Some(&wanted), "it is there twice");
+        opened.upsert(key, &wanted).unwrap();
+        assert_eq!(opened.get(&key), Some(&wanted));
+        assert_eq!(kernel.services().get(&key), Some(&wanted));
+        assert!(slots.get(&last, 0).is_err());
         // A service whose backends are not all there is none.
         let kept = slots.keys().next().unwrap().unwrap();
         slots.remove(&kept).unwrap();

@@ -405,6 +405,7 @@ fn connections_over_the_host_link_are_few() {
             kernel.synced();
             kernel.serve("tcp 10.96.0.1:443", &to_host("192.0.2.1:6443"));
             kernel.serve("udp 10.96.0.10:53", &to_host("169.254.77.1:53"));
+            kernel.serve("udp 10.96.0.20:514", &to_host("10.96.0.20:514"));
             kernel.mark_node(is_node);
             let connect = |kernel: &mut crate::lab::kernel::Kernel, port: u16| {
                 let syn = Packet::tcp(at(&format!("10.244.0.5:{port}")), at("10.96.0.1:443"), "S");
@@ -418,10 +419,16 @@ fn connections_over_the_host_link_are_few() {
             kernel.programs.sweep().unwrap();
             assert_eq!(kernel.added(), 0);
             assert!(connect(kernel, 5000));
-            // Questions to DNS are no connections.
-            let question = Packet::udp(at("10.244.0.5:5001"), at("10.96.0.10:53"));
+            // Questions to DNS are no connections; other datagrams are.
+            let pod = at("10.244.0.5:5001");
+            let (question, line) = (
+                Packet::udp(pod, at("10.96.0.10:53")),
+                Packet::udp(pod, at("10.96.0.20:514")),
+            );
             assert_ne!(kernel.pod_sends(&question), Outcome::Dropped);
             assert_eq!(kernel.added(), 34);
+            assert_ne!(kernel.pod_sends(&line), Outcome::Dropped);
+            assert_eq!(kernel.added(), 66);
         }
     });
 }
@@ -449,6 +456,9 @@ fn a_pod_has_its_quota_and_its_rates_and_no_more() {
         let dns = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.10:53"));
         let answered = (0..10).filter(|_| kernel.pod_sends(&dns) != Outcome::Dropped).count();
         assert_eq!(answered, 5);
+        let another = Packet::udp(at("10.244.0.5:5001"), dns.destination);
+        assert_eq!(kernel.pod_sends(&another), Outcome::Dropped);
+        assert_eq!(kernel.added(), 2, "a question too many takes no room");
         let nowhere = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.99:53"));
         let refused = (0..10)
             .filter(|_| kernel.pod_sends(&nowhere) != Outcome::Dropped)
@@ -498,5 +508,71 @@ fn the_sweep_keeps_what_lives() {
             assert_eq!(kernel.flows().len(), left, "{seconds}: {:?}", kernel.flows());
         }
         assert_eq!(kernel.added(), 0);
+    });
+}
+
+#[test]
+fn a_question_makes_room_soon_after_its_answer() {
+    in_both_modes(|kernel| {
+        let host = true;
+        kernel.serve(
+            "udp 10.96.0.10:53",
+            &Service {
+                host,
+                ..backends(&["169.254.77.1:53"])
+            },
+        );
+        kernel.serve(
+            "udp 10.96.0.20:514",
+            &Service {
+                host,
+                ..backends(&["10.96.0.20:514"])
+            },
+        );
+        kernel.serve("udp 10.96.0.7:53", &backends(&["10.244.1.1:53"]));
+        let (pod, alias) = (at("10.244.0.5:5000"), at(&format!("{ALIAS}:5000")));
+        for (service, server) in [
+            ("10.96.0.10:53", "169.254.77.1:53"),
+            ("10.96.0.20:514", "10.96.0.20:514"),
+        ] {
+            kernel.pod_sends(&Packet::udp(pod, at(service))).redirected();
+            let answer = Packet::udp(at(server), alias).with_macs(FAR_MAC, NODE_MAC);
+            kernel.host_sends(&answer, 0).redirected();
+        }
+        // A server of DNS in the pod's own network has no ration, and is a service like any other.
+        kernel.pod_sends(&Packet::udp(pod, at("10.96.0.7:53"))).passed();
+        kernel.pod_gets(&Packet::udp(at("10.244.1.1:53"), pod)).passed();
+        for (seconds, left) in [(5, 6), (2, 4), (170, 4), (10, 0)] {
+            kernel.age_flows(Duration::from_secs(seconds));
+            kernel.programs.sweep().unwrap();
+            assert_eq!(kernel.flows().len(), left, "{seconds}: {:?}", kernel.flows());
+        }
+        assert_eq!(kernel.added(), 0);
+    });
+}
+
+#[test]
+fn the_sweep_leaves_what_is_used_while_it_runs() {
+    in_both_modes(|kernel| {
+        kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
+        let (used, unused, again) = (at("10.244.0.5:5000"), at("10.244.0.5:5001"), at("10.244.0.5:5002"));
+        for pod in [used, unused, again] {
+            kernel.pod_sends(&Packet::tcp(pod, at(VIP), "S")).passed();
+        }
+        kernel.pod_sends(&Packet::tcp(again, at(VIP), "R")).passed();
+        kernel.age_flows(Duration::from_secs(61));
+        let ended = kernel.programs.find_ended().unwrap();
+        kernel.pod_gets(&Packet::tcp(at("10.244.1.1:80"), used, "SA")).passed();
+        kernel.pod_sends(&Packet::tcp(again, at(VIP), "S")).passed();
+        let swept = kernel.programs.remove_ended(&ended).unwrap();
+        assert_eq!((swept.live, swept.removed), (4, 2));
+        let mut left: Vec<u16> = kernel
+            .flows()
+            .iter()
+            .map(|(key, _)| u16::from_be(key.local_port))
+            .collect();
+        left.sort_unstable();
+        assert_eq!(left, [5000, 5000, 5002, 5002], "both directions");
+        assert_eq!(kernel.added(), 4);
     });
 }

@@ -11,7 +11,7 @@ use rustix::net::sockopt;
 use stackube_datapath::abi::LAYOUT;
 use stackube_datapath::{Identities, Mode, Programs, Service};
 
-use crate::lab::kernel::backends;
+use crate::lab::kernel::{backends, service_key};
 use crate::lab::namespace::Namespace;
 use crate::lab::node::{FAR, MTU, NARROW, Node, PODS};
 
@@ -98,6 +98,7 @@ fn node_with_echo(mode: Mode) -> Node {
 fn everything(mode: Mode) {
     let mut node = node_with_echo(mode);
     service(&node);
+    resize(&node);
     refusals(&node);
     hairpin(&node);
     narrow_path(&node);
@@ -117,6 +118,40 @@ fn service(node: &Node) {
         }
     });
     assert_eq!(node.checksum_errors(), 0);
+}
+
+/// A service has one backend and ten by turns, so that slots come and go under those who choose one: no segment and no datagram is lost.
+fn resize(node: &Node) {
+    let ten: Vec<SocketAddrV4> = (8101..=8110).map(|port| SocketAddrV4::new(PODS[1], port)).collect();
+    for address in &ten {
+        echo_tcp(&node.pods[1], *address);
+        echo_udp(&node.pods[1], *address);
+    }
+    let of = |backends: &[SocketAddrV4]| Service {
+        backends: backends.to_vec(),
+        ..Service::default()
+    };
+    // The last one stays: it moves into the first slot.
+    let sizes = [of(&ten), of(&ten[9..])];
+    let keys = ["tcp 10.96.0.12:80", "udp 10.96.0.12:80"].map(|key| service_key("demo", key));
+    let mut services = node.services();
+    let mut resize = |turn: usize| keys.map(|key| services.upsert(key, &sizes[turn % 2]).unwrap());
+    resize(0);
+    let clients = node.pods[0].spawn(|| {
+        for _ in 0..400 {
+            let begin = Instant::now();
+            connect("10.96.0.12:80").unwrap();
+            udp_exchange("10.96.0.12:80", 1);
+            let time = begin.elapsed();
+            assert!(time < Duration::from_millis(900), "something was sent again: {time:?}");
+        }
+    });
+    let turns = (1..).take_while(|turn| {
+        resize(*turn);
+        !clients.is_finished()
+    });
+    assert!(turns.count() > 100);
+    clients.join().unwrap();
 }
 
 fn refusals(node: &Node) {
@@ -217,6 +252,18 @@ fn probes(node: &Node) {
     let programs = node.programs.as_ref().unwrap();
     programs.mark_kubelet(&cgroup).unwrap();
     programs.mark_kubelet(&cgroup).unwrap();
+    let pins = || -> Vec<_> {
+        let pins = std::fs::read_dir(node.root().join(LAYOUT).join("links")).unwrap();
+        let names = pins.map(|pin| pin.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("cgroup-")).collect()
+    };
+    let first = pins();
+    // As after a restart of kubelet's unit.
+    std::fs::remove_dir(&cgroup).unwrap();
+    std::fs::create_dir(&cgroup).unwrap();
+    programs.mark_kubelet(&cgroup).unwrap();
+    assert_eq!((first.len(), pins().len()), (1, 1));
+    assert_ne!(first, pins());
     let script = "exec 3<>/dev/tcp/10.244.0.6/8080 && echo alive >&3 && head -1 <&3";
     let probe = |join: &str| {
         let script = format!(

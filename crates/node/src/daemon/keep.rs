@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use stackube_datapath::SWEEP_INTERVAL;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -11,8 +12,6 @@ use crate::sandbox::Engine;
 
 /// How often what is left of dead sandboxes is looked for.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
-/// How often flows that have ended are removed.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps the node's link, and the routes over it, as they should be.
 pub(super) async fn link(engine: Engine, metrics: Metrics, mut changes: Changes, stop: CancellationToken) {

@@ -54,6 +54,11 @@ impl Offline {
             None => refusal(bytes, Transport::Tcp),
         })
     }
+
+    /// Forgets networks that are gone, as a server does every few seconds.
+    pub fn sweep(&self) {
+        self.0.sweep();
+    }
 }
 
 fn reply(verdict: Verdict) -> Option<Vec<u8>> {

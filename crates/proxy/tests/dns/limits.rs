@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use hickory_proto::op::Message;
 use hickory_proto::rr::RecordType::A;
-use stackube_proxy::dns::Config;
+use prometheus_client::registry::Registry;
+use stackube_proxy::dns::{Config, Metrics, Offline};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpSocket;
 use tokio::time;
 
-use crate::cluster::{BANK_POD, NOBODY, SHOP_POD};
-use crate::support::{client, config, exchange, query, start, words};
+use crate::cluster::{BANK_POD, NOBODY, Pods, SHOP_POD, SYSTEM_POD};
+use crate::support::{all, client, config, encoded, exchange, query, start, words};
 
 const NAME: &str = "kubernetes.default.svc.cluster.local.";
 
@@ -109,6 +110,45 @@ async fn who_is_no_pod_is_counted_but_not_served() {
         "{}",
         server.metrics()
     );
+}
+
+/// Metrics tell so many networks apart; the others share a series, and one that is gone leaves none and makes room.
+#[test]
+fn metrics_tell_a_number_of_networks_apart() {
+    let config = Config {
+        metrics_networks: 1,
+        ..config()
+    };
+    let (mut registry, store) = (Registry::default(), all());
+    let metrics = Metrics::register(&mut registry);
+    let server = Offline::new(&config, Arc::clone(&store), Arc::new(Pods), metrics).unwrap();
+    let message = query(NAME, A).to_vec().unwrap();
+    let counted = |sources: &[Ipv4Addr]| {
+        for &source in sources {
+            assert!(server.datagram(source, &message).is_some());
+        }
+        // Series of what is counted by network, each as `NETWORK VALUE`.
+        let text = encoded(&registry);
+        let queries = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("dns_queries_total{network=\""));
+        let series = queries.map(|line| line.replace("\",protocol=\"udp\"}", ""));
+        let mut series: Vec<_> = series.collect();
+        series.sort();
+        (series, text)
+    };
+    let (series, _) = counted(&[SHOP_POD, BANK_POD, BANK_POD, SYSTEM_POD]);
+    assert_eq!(series, ["other 3", "shop 1"]);
+
+    store.remove_namespace("shop");
+    server.sweep();
+    let (series, text) = counted(&[]);
+    assert_eq!(series, ["other 3"]);
+    assert!(!text.contains("\"shop\""), "{text}");
+    // `bank` stays where it was counted from the beginning: its numbers would be wrong by its name.
+    store.set_namespace("again", crate::cluster::SHOP, "again");
+    let (series, _) = counted(&[BANK_POD, SHOP_POD]);
+    assert_eq!(series, ["again 1", "other 4"]);
 }
 
 /// One pod sends as fast as it can; the neighbour's resolver must not notice.

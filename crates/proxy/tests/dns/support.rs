@@ -117,6 +117,13 @@ pub(crate) async fn exchange(socket: &UdpSocket, bytes: &[u8], patience: Duratio
     Some(buffer)
 }
 
+/// What somebody who asks for metrics gets.
+pub(crate) fn encoded(registry: &Registry) -> String {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry).unwrap();
+    text
+}
+
 impl Running {
     pub(crate) async fn send(&self, source: Ipv4Addr, message: &Message) -> Message {
         let socket = client(source, self.address).await;
@@ -138,9 +145,7 @@ impl Running {
     }
 
     pub(crate) fn metrics(&self) -> String {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry).unwrap();
-        text
+        encoded(&self.registry)
     }
 }
 
