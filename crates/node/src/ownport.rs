@@ -84,6 +84,15 @@ impl OwnPort {
         }
     }
 
+    /// The ranges of Services that the node sends there.
+    ///
+    /// # Errors
+    /// When the kernel refuses to say.
+    pub async fn services(&self) -> Result<BTreeSet<Ipv4Net>, LinkError> {
+        let _turn = self.turn.lock().await;
+        routes::services(&self.handle).await
+    }
+
     /// Makes the node compute the checksums of what it sends there itself, for the userspace datapath.
     ///
     /// # Errors

@@ -1,4 +1,5 @@
-//! What pods may not reach through their router: every address of every node, and what the operator names.
+//! What pods may not reach through their router: what the Nodes' status says of every node, every address of this one, and what the operator
+//! names. Addresses of other nodes that no status has are up to the operator.
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr};

@@ -42,6 +42,18 @@ pub(super) async fn ensure(
     Ok(())
 }
 
+/// The ranges of Services that the table has ways to: those behind a router.
+pub(super) async fn services(handle: &Handle) -> Result<BTreeSet<Ipv4Net>, LinkError> {
+    let routes = list(handle, TABLE).await?;
+    let behind = routes.iter().filter(|route| {
+        route.header.protocol == PROTOCOL && route.attributes.iter().any(|a| matches!(a, RouteAttribute::Gateway(_)))
+    });
+    Ok(behind
+        .map(destination)
+        .filter_map(|(network, length)| Ipv4Net::new(network, length).ok())
+        .collect())
+}
+
 fn wanted(interface: &PodInterface, services: &BTreeSet<Ipv4Net>) -> Wanted {
     let services = services
         .iter()

@@ -131,7 +131,7 @@ impl Engine {
         }
     }
 
-    /// The same engine, calling `hook` after each step of an ADD.
+    /// The same engine, calling `hook` after each step of an ADD or DEL.
     #[must_use]
     pub fn with_hook(mut self, hook: StepHook) -> Self {
         self.hook = hook;
@@ -215,13 +215,17 @@ impl Engine {
         let device = host_name(attachment);
         let rows = self.take_off(attachment).await;
         if rows.is_ok() {
+            self.reached(Step::RowRemoved);
             self.set_routes().await?;
+            self.reached(Step::Unrouted);
         }
         // Even when the database is away: without its device the pod is cut off, which is what was asked for.
         self.links.delete(&device).await?;
+        self.reached(Step::DeviceDeleted);
         let forgotten = self.forget_dead_devices().await;
         rows?;
         forgotten?;
+        self.reached(Step::Forgotten);
         self.unplugged.notify_one();
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! The steps of an ADD, so that tests can stop a daemon after each of them.
+//! The steps of an ADD and of a DEL, so that tests can stop a daemon after each of them.
 
 use std::sync::Arc;
 
@@ -27,11 +27,19 @@ pub enum Step {
     Installed,
     /// stackube-proxy has written the network's services, if they are waited for.
     Synced,
+    /// DEL: the database has no row of the container any more.
+    RowRemoved,
+    /// DEL: the node's probes do not find the pod any more.
+    Unrouted,
+    /// DEL: the veth pair is gone.
+    DeviceDeleted,
+    /// DEL: the programs know nothing of the pod any more.
+    Forgotten,
 }
 
 impl Step {
-    /// All steps, in their order.
-    pub const ALL: [Self; 11] = [
+    /// All steps, in their order: those of an ADD, then those of a DEL.
+    pub const ALL: [Self; 15] = [
         Self::PortReady,
         Self::Locked,
         Self::VethMade,
@@ -43,6 +51,10 @@ impl Step {
         Self::Opened,
         Self::Installed,
         Self::Synced,
+        Self::RowRemoved,
+        Self::Unrouted,
+        Self::DeviceDeleted,
+        Self::Forgotten,
     ];
 }
 

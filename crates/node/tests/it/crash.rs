@@ -4,6 +4,7 @@ use rstest::rstest;
 use stackube_node::sandbox::Step;
 
 use crate::lab::{Lab, Pod};
+use crate::nodelink::pod_routes;
 
 /// After each step of an ADD: the call fails, the next daemon finds its way, and kubelet's DEL and next ADD work.
 #[rstest]
@@ -60,6 +61,42 @@ fn killed_after_and_repeated_for_the_same_container(#[case] step: Step) {
     let result = lab.add("c1", &pod, &netns).ok();
     lab.check("c1", &pod, &netns, &result).ok();
     assert_eq!((lab.plugged().len(), lab.devices().len()), (1, 1));
+}
+
+/// After each step of a DEL: the call fails, the next daemon ends what was begun, kubelet's repeated DEL finds nothing to do, and the
+/// Port is given back. What is there at the time of the kill: rows, routes, devices, and what the programs know.
+#[rstest]
+#[case(Step::RowRemoved, [0, 1, 1, 1])]
+#[case(Step::Unrouted, [0, 0, 1, 1])]
+#[case(Step::DeviceDeleted, [0, 0, 0, 1])]
+#[case(Step::Forgotten, [0, 0, 0, 0])]
+fn killed_while_unplugging_after(#[case] step: Step, #[case] left: [usize; 4]) {
+    let (lab, pod) = (Lab::without_daemon(), Pod::number(1));
+    let (first, second) = (lab.pod_namespace("a"), lab.pod_namespace("b"));
+    lab.api.put(pod.port());
+    lab.start_daemon(Some(step));
+    lab.add("c1", &pod, &first).ok();
+    let (code, text) = lab.del("c1", Some(&pod), Some(&first)).error();
+    assert!(code == 11 && text.contains("restarted or crashed"), "{code} {text}");
+    let found = [
+        lab.plugged().len(),
+        pod_routes(&lab).len(),
+        lab.devices().len(),
+        lab.identities().len(),
+    ];
+    assert_eq!(found, left);
+
+    lab.start_daemon(None);
+    lab.assert_empty();
+    lab.del("c1", Some(&pod), Some(&first)).ok();
+    lab.assert_empty();
+    assert_eq!(pod_routes(&lab), [""; 0]);
+    lab.add("c2", &pod, &second).ok();
+    lab.del("c2", Some(&pod), Some(&second)).ok();
+    lab.api.delete(&pod.uid);
+    lab.eventually("the Port is released", || {
+        lab.api.finalizers(&pod.uid) == ["stackube.kubernetes.io/controller"]
+    });
 }
 
 #[test]

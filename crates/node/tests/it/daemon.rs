@@ -1,4 +1,4 @@
-//! The daemon as a process of its own: this program again, so that tests can stop it after each step of an ADD.
+//! The daemon as a process of its own: this program again, so that tests can stop it after each step of an ADD or DEL.
 
 use std::sync::Arc;
 

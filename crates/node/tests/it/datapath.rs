@@ -1,8 +1,8 @@
 //! The eBPF programs on pods' devices: there before the pod, as long as the pod, whatever happens to the daemon.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, SocketAddrV4, TcpListener, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Socket, Type};
 use stackube_datapath::abi::{LAYOUT, NetworkKey};
@@ -10,7 +10,7 @@ use stackube_datapath::{Protocol, Service, ServiceKey, Services};
 use stackube_node::link::host_name;
 use stackube_node::nodelink::{ADDRESS, ALIASES, FAR, MARK};
 
-use crate::lab::api::{API_SERVER_PORT, API_SERVERS};
+use crate::lab::api::{API_SERVER_PORT, API_SERVERS, OTHER_NODE};
 use crate::lab::namespace::Namespace;
 use crate::lab::{Lab, Pod, attachment};
 use crate::nodelink::{neighbour, nft};
@@ -228,6 +228,42 @@ fn kubelet_reaches_a_pod_by_its_mark_and_others_do_not() {
     assert_eq!(&answer, b"so");
 }
 
+/// How many packets were refused since their destination is of the nodes or the infrastructure.
+fn refused(lab: &Lab) -> u64 {
+    let text = lab.http("/metrics");
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(r#"kubestack_packets_total{decision="refused_infrastructure"} "#));
+    line.unwrap_or_else(|| panic!("{text}")).parse().unwrap()
+}
+
+#[test]
+fn a_pod_is_refused_the_addresses_of_nodes() {
+    let lab = Lab::new();
+    let (_, netns) = plugged(&lab);
+    let dial = |address: &str| {
+        let (begin, to) = (Instant::now(), format!("{address}:22").parse().unwrap());
+        let error = netns.enter(|| TcpStream::connect_timeout(&to, Duration::from_millis(900)).unwrap_err());
+        assert!(error.kind() == ErrorKind::TimedOut || begin.elapsed() < Duration::from_millis(900));
+        error.kind()
+    };
+    // An address of nobody goes its way, and nobody answers.
+    let address = "198.51.100.3";
+    assert_eq!(dial(address), ErrorKind::TimedOut);
+    let before = refused(&lab);
+    lab.eventually("another node's address is refused", || {
+        dial(OTHER_NODE) == ErrorKind::ConnectionRefused
+    });
+    assert_eq!(refused(&lab), before + 1);
+    lab.node.ip(&format!("address add {address}/32 dev lo"));
+    lab.eventually("so is an address that this node was given", || {
+        dial(address) == ErrorKind::ConnectionRefused
+    });
+    assert_eq!(refused(&lab), before + 2);
+    lab.node.ip(&format!("address delete {address}/32 dev lo"));
+    lab.eventually("it is nobody's again", || dial(address) == ErrorKind::TimedOut);
+}
+
 #[test]
 fn a_pod_reaches_dns_and_an_api_server_elsewhere_by_its_alias() {
     let lab = Lab::new();
@@ -257,16 +293,9 @@ fn a_pod_reaches_dns_and_an_api_server_elsewhere_by_its_alias() {
         "it leaves with the node's address"
     );
     // What the link could carry, but no service leads to. Each is counted by its reason.
-    let counted = || {
-        let text = lab.http("/metrics");
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix(r#"kubestack_packets_total{decision="refused_infrastructure"} "#));
-        line.unwrap_or_else(|| panic!("{text}")).parse::<u64>().unwrap()
-    };
-    let before = counted();
+    let before = refused(&lab);
     for address in [format!("{ADDRESS}:53"), format!("{ADDRESS}:22"), format!("{alias}:80")] {
         assert!(dial(&address).is_err(), "{address}");
     }
-    assert_eq!(counted(), before + 3);
+    assert_eq!(refused(&lab), before + 3);
 }

@@ -73,7 +73,9 @@ pub(crate) struct Lab {
     directory: TempDir,
     prefix: String,
     waits: Waits,
-    /// Runs the API and the stand-in until the lab goes.
+    /// Runs the API while it is not away.
+    api_server: RefCell<Option<Runtime>>,
+    /// Runs the stand-in until the lab goes.
     _runtime: Runtime,
 }
 
@@ -115,7 +117,8 @@ impl Lab {
             .unwrap();
         let node = Namespace::new(&format!("{prefix}-node"));
         let ovs = OpenVSwitch::start(&node, &directory.path().join("ovs"), &runtime);
-        let api = Api::start(&node, &runtime, NODE);
+        let api = Api::new(NODE);
+        let api_server = RefCell::new(Some(api.serve(&node)));
         Self {
             node,
             ovs,
@@ -127,12 +130,31 @@ impl Lab {
             directory,
             prefix,
             waits: Waits::PATIENT,
+            api_server,
             _runtime: runtime,
         }
     }
 
+    /// Nobody listens at the API server's address any more, and what was connected to it is not.
+    pub(crate) fn stop_api_server(&self) {
+        self.api_server.take();
+    }
+
+    /// The API server is back, with the objects that it had.
+    pub(crate) fn start_api_server(&self) {
+        self.api_server.replace(Some(self.api.serve(&self.node)));
+    }
+
     /// Starts the daemon and waits until it serves, or, when it is to die after `kill_after`, until it can.
     pub(crate) fn start_daemon(&self, kill_after: Option<Step>) {
+        self.begin_daemon(kill_after);
+        self.eventually("the daemon serves", || {
+            self.path("net.d/10-kubestack.conflist").exists() && self.is_ready()
+        });
+    }
+
+    /// Starts the daemon.
+    pub(crate) fn begin_daemon(&self, kill_after: Option<Step>) {
         let kubeconfig = self.path("kubeconfig");
         std::fs::write(&kubeconfig, self.api.kubeconfig()).unwrap();
         let mut command = self.node.command(&std::env::current_exe().unwrap());
@@ -158,9 +180,6 @@ impl Lab {
         }
         self.daemon
             .replace(Some(Process::spawn("daemon", command, &self.path("daemon.log"))));
-        self.eventually("the daemon serves", || {
-            self.path("net.d/10-kubestack.conflist").exists() && self.is_ready()
-        });
     }
 
     /// `kill -9` of the daemon.

@@ -44,7 +44,7 @@ fn connect(lab: &Lab, address: &str, mark: Option<u32>) -> Result<(), ErrorKind>
     })
 }
 
-fn pod_routes(lab: &Lab) -> Vec<String> {
+pub(crate) fn pod_routes(lab: &Lab) -> Vec<String> {
     let routes = lab.node.ip(&format!("route show table {TABLE}"));
     routes.lines().map(|line| line.trim().to_owned()).collect()
 }

@@ -59,6 +59,38 @@ fn without_the_bridge_no_pod_is_promised_anything() {
 
 #[test]
 fn the_api_server_may_be_away() {
+    let (lab, pods) = (Lab::new(), [1, 2, 3].map(Pod::number));
+    let netns = ["a", "b", "c"].map(|name| lab.pod_namespace(name));
+    for pod in &pods {
+        lab.api.put(pod.port());
+    }
+    for n in 0..2 {
+        lab.add(&format!("c{n}"), &pods[n], &netns[n]).ok();
+    }
+    lab.stop_api_server();
+    lab.status().ok();
+    lab.del("c0", Some(&pods[0]), Some(&netns[0])).ok();
+    assert_eq!(lab.plugged(), ["c1"]);
+    // What it knows of Ports it goes on with.
+    lab.add("c2", &pods[2], &netns[2]).ok();
+
+    // A daemon that starts meanwhile has nothing for new pods, but keeps the node Ready and lets go of the old ones.
+    lab.kill_daemon();
+    lab.begin_daemon(None);
+    lab.eventually("STATUS succeeds", || lab.status().success);
+    assert_eq!(lab.plugged(), ["c1", "c2"]);
+    for n in 1..3 {
+        lab.del(&format!("c{n}"), Some(&pods[n]), Some(&netns[n])).ok();
+    }
+    lab.assert_empty();
+    assert!(!lab.is_ready());
+    lab.start_api_server();
+    lab.eventually("the daemon is ready", || lab.is_ready());
+    lab.add("c3", &pods[0], &netns[0]).ok();
+}
+
+#[test]
+fn the_api_server_may_refuse_writes() {
     let (lab, pod) = (Lab::new(), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());

@@ -62,7 +62,11 @@ impl Engine {
                 done.push("plugged in");
             }
         }
-        let services = self.datapath.service_ranges().await?;
+        let mut services = self.datapath.service_ranges().await?;
+        if services.is_empty() {
+            // A cluster has ranges: stackube-proxy has not written them yet, into maps of another layout, say.
+            services = self.own.services().await?;
+        }
         done.extend(
             self.own
                 .ensure(&OwnPort::interface(assignment), &services, self.settings.shares)

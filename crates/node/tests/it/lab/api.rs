@@ -53,14 +53,18 @@ struct Objects {
 }
 
 impl Api {
-    /// Serves in the namespace for as long as the runtime lives.
-    pub(crate) fn start(namespace: &Namespace, runtime: &Runtime, node: &'static str) -> Self {
-        let api = Self {
+    /// The objects of a node, which nobody can reach yet.
+    pub(crate) fn new(node: &'static str) -> Self {
+        Self {
             state: Arc::default(),
             events: broadcast::channel(256).0,
             node_events: broadcast::channel(256).0,
             node,
-        };
+        }
+    }
+
+    /// Serves in the namespace for as long as what is returned lives; its connections end with it.
+    pub(crate) fn serve(&self, namespace: &Namespace) -> Runtime {
         let listener = namespace.enter(|| std::net::TcpListener::bind(ADDRESS).unwrap());
         listener.set_nonblocking(true).unwrap();
         let ports = "/apis/stackube.kubernetes.io/v1";
@@ -77,9 +81,14 @@ impl Api {
             .route("/api/v1/nodes", get(node::list))
             .route("/api/v1/nodes/{name}", patch(node::annotate))
             .route("/apis/events.k8s.io/v1/namespaces/{namespace}/events", post(publish))
-            .with_state(api.clone());
+            .with_state(self.clone());
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.spawn(async move { axum::serve(TcpListener::from_std(listener).unwrap(), app).await });
-        api
+        runtime
     }
 
     pub(crate) fn kubeconfig(&self) -> String {

@@ -44,7 +44,11 @@ impl Sharing {
 
     /// As stackube-proxy writes it for a network of others: the address stands for itself on the host link.
     fn allow(&self, vip: &str) {
-        service_of(&self.lab, TENANT, vip, Protocol::Tcp, vip.parse().unwrap(), true);
+        self.allow_by(vip, Protocol::Tcp);
+    }
+
+    fn allow_by(&self, vip: &str, protocol: Protocol) {
+        service_of(&self.lab, TENANT, vip, protocol, vip.parse().unwrap(), true);
     }
 }
 
@@ -63,6 +67,37 @@ fn a_tenants_pod_uses_a_shared_service_as_the_node() {
     assert_carries(&client, &served);
     dial(tenant, SHARED).unwrap();
     drop(sharing.router);
+}
+
+#[test]
+fn a_tenants_pod_uses_a_shared_service_by_udp() {
+    let sharing = Sharing::new("default/names");
+    let (system, tenant) = (&sharing.system, &sharing.tenant.1);
+    let server = system.1.enter(|| UdpSocket::bind("0.0.0.0:53").unwrap());
+    let client = tenant.enter(|| UdpSocket::bind("0.0.0.0:0").unwrap());
+    for socket in [&server, &client] {
+        socket.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    }
+    let backend = format!("{}:53", system.0.ip).parse().unwrap();
+    service(&sharing.lab, SHARED, Protocol::Udp, backend, false);
+    let mut heard = [0; 8];
+    // By TCP alone so far: the socket hears that the port is closed.
+    sharing.allow(SHARED);
+    client.connect(SHARED).unwrap();
+    client.send(b"early").unwrap();
+    assert_eq!(
+        client.recv(&mut heard).unwrap_err().kind(),
+        ErrorKind::ConnectionRefused
+    );
+    sharing.allow_by(SHARED, Protocol::Udp);
+    client.send(b"asked").unwrap();
+    let (length, peer) = server.recv_from(&mut heard).unwrap();
+    assert_eq!(&heard[..length], b"asked");
+    assert_eq!(peer.ip().to_string(), OWN, "the pod's own address means nothing here");
+    server.send_to(b"answered", peer).unwrap();
+    // From the address that it asked: else a connected socket takes nothing.
+    assert_eq!(client.recv(&mut heard).unwrap(), heard.len());
+    assert_eq!(&heard, b"answered");
 }
 
 #[test]

@@ -152,4 +152,8 @@ fn what_somebody_takes_away_comes_back() {
         lab.node.ip(change);
         lab.eventually(&format!("it comes back after {change:?}"), || state() == good);
     }
+    // Maps in which the ranges of Services are yet to be written are no reason to forget the way to them.
+    programs(&lab).set_service_cidrs(&[]).unwrap();
+    lab.node.ip("route add 203.0.113.0/24 dev stackube-sys table 78");
+    lab.eventually("it comes back and the way to Services stays", || state() == good);
 }
