@@ -59,8 +59,8 @@ pub struct Config {
 /// What tenants may name in their objects, as far as it is the operator's choice.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Admission {
-    /// RuntimeClass of tenants that name none; `None` is `gvisor` where there is such a class, else the nodes' own default.
-    pub default_runtime_class: Option<String>,
+    /// What pods of tenants run on that name no RuntimeClass.
+    pub default_runtime: DefaultRuntime,
     /// Names that no Tenant may have, beside those of Kubernetes and Stackube.
     pub reserved_names: Vec<String>,
     /// PriorityClasses that tenants' pods may have.
@@ -72,6 +72,18 @@ pub struct Admission {
     /// Address of the cluster's DNS, which no tenant's Service may have; `None` is the tenth of each range of Services, as kubeadm
     /// has it.
     pub cluster_dns: Option<Ipv4Addr>,
+}
+
+/// `default-runtime-class`.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum DefaultRuntime {
+    /// Not set: the sandbox, and no pods without it.
+    #[default]
+    Sandbox,
+    /// `none`: the nodes' own default, whatever stands between pods and nodes there.
+    OfNodes,
+    /// This RuntimeClass.
+    Class(String),
 }
 
 /// Where the API server is.

@@ -1,5 +1,7 @@
 //! The keys about what tenants may name: words that end up in the parameters of admission policies.
 
+use super::DefaultRuntime;
+
 /// Names of OpenStack's own projects, which a tenant of the same name could be taken for.
 pub(super) const RESERVED_NAMES: &str = "admin service services openstack";
 
@@ -39,15 +41,18 @@ fn list(text: &str, fine: impl Fn(&str) -> bool, otherwise: &str) -> Result<Vec<
     checked.collect()
 }
 
-/// The name of a RuntimeClass; it becomes the value of a label, so 63 characters are the limit.
-pub(super) fn runtime_class(text: &str) -> Result<String, String> {
+/// `none`, or the name of a RuntimeClass; it becomes the value of a label, so 63 characters are the limit.
+pub(super) fn runtime(text: &str) -> Result<DefaultRuntime, String> {
+    if text == "none" {
+        return Ok(DefaultRuntime::OfNodes);
+    }
     let fine = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c);
     let ends = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     if text.len() <= 63 && text.chars().all(fine) && text.starts_with(ends) && text.ends_with(ends) {
-        Ok(text.to_owned())
+        Ok(DefaultRuntime::Class(text.to_owned()))
     } else {
         Err(format!(
-            "{text:?} is not the name of a RuntimeClass: at most 63 lower-case letters, digits, hyphens and dots"
+            "{text:?} is neither none nor the name of a RuntimeClass: at most 63 lower-case letters, digits, hyphens and dots"
         ))
     }
 }

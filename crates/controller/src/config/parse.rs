@@ -273,7 +273,9 @@ impl<'a> Keys<'a> {
                 let address = text.parse::<Ipv4Addr>();
                 address.map_err(|_| format!("{text:?} is not an IPv4 address like 10.96.0.10"))
             }),
-            default_runtime_class: self.parsed("default-runtime-class", admission::runtime_class),
+            default_runtime: self
+                .parsed("default-runtime-class", admission::runtime)
+                .unwrap_or_default(),
         }
     }
 

@@ -85,6 +85,11 @@ fn the_seeds_configuration_is_understood() {
 #[case("drift-interval", Some("often"), "drift-interval: ")]
 #[case("drift-interval", Some("1s"), "drift-interval: ")]
 #[case("reserved-cidrs", Some("10.0.0.0/8 office\nrubbish"), "reserved-cidrs: ")]
+#[case(
+    "default-runtime-class",
+    Some("None"),
+    "default-runtime-class: \"None\" is neither none nor"
+)]
 #[case("interface", Some("secret"), "interface")]
 #[case("default-quota", Some("kubernetes: [1]"), "default-quota: ")]
 #[case("default-quota", Some("unknown: {}"), "default-quota: ")]
@@ -118,6 +123,17 @@ fn the_keyring_of_the_seed_is_ignored_with_a_warning_that_does_not_show_it() {
     settings.insert("keyring".into(), "AQBZU51Z/Z71EBAAJuC17RYjjqIUANs2QVn7pw==".into());
     let warnings = parse::parse(&settings, &credentials()).unwrap().warnings;
     assert!(warnings.len() == 1 && warnings[0].starts_with("keyring: not used") && !warnings[0].contains("AQBZ"));
+}
+
+#[rstest]
+#[case(None, DefaultRuntime::Sandbox)]
+#[case(Some("none"), DefaultRuntime::OfNodes)]
+#[case(Some("runc"), DefaultRuntime::Class("runc".into()))]
+fn the_nodes_own_runtime_has_to_be_asked_for(#[case] value: Option<&str>, #[case] expected: DefaultRuntime) {
+    let mut settings = settings();
+    settings.extend(value.map(|value| ("default-runtime-class".to_owned(), value.to_owned())));
+    let admission = parse::parse(&settings, &credentials()).unwrap().config.admission;
+    assert_eq!(admission.default_runtime, expected);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::api::ListParams;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
-use stackube_api::names::cluster_tag;
+use stackube_api::names::{PORT_DEVICE_OWNER, cluster_tag};
 use stackube_api::{Network, NetworkStatus, Port};
 use stackube_openstack::id::{NetworkId, ProjectId, RouterId};
 use stackube_openstack::network::{FloatingIpFilter, PortFilter};
@@ -14,11 +14,13 @@ use stackube_openstack::{Error, Session};
 use super::leftovers::{self, Leftovers};
 use super::marks::Marks;
 use super::observed::legs;
-use super::owner::is_system;
+use super::owner::{self, is_system};
 use super::status::Record;
 use crate::context::Context;
 use crate::finalizer;
 use crate::stop::Stop;
+
+mod guests;
 
 /// How often the pods are counted.
 const LOOK: Duration = Duration::from_secs(2);
@@ -72,8 +74,27 @@ async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
         Some(_) => leave(context, &session, &project, &status, &description).await,
         None => {
             let found = leftovers::find(&session, &project, &status, &description).await?;
-            destroy(&context.cloud.service(), &session, &project, &found).await
+            let service = context.cloud.service();
+            if is_ours_alone(network, context, &project).await? {
+                empty(&service, &session, &project, &found).await?;
+            } else {
+                guests::empty(&service, &session, &context.identity.cluster, &found).await?;
+            }
+            destroy(&session, &found).await
         }
+    }
+}
+
+/// Whether the project was made for the Tenant and ends with it, with everything in it. When that cannot be told any more (the
+/// Tenant was forced away), it is not: what somebody else made stays.
+async fn is_ours_alone(network: &Network, context: &Context, project: &ProjectId) -> Result<bool, Stop> {
+    if is_system(network) {
+        return Ok(false);
+    }
+    match owner::find(network, context).await {
+        Ok(owner) => Ok(!owner.adopted && owner.project == *project),
+        Err(Stop::Refused { .. } | Stop::Waiting { .. }) => Ok(false),
+        Err(stop) => Err(stop),
     }
 }
 
@@ -117,8 +138,9 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
     }
 }
 
-/// Everything on networks of ours, and the networks.
-async fn destroy(service: &Session, session: &Session, project: &ProjectId, found: &Leftovers) -> Result<(), Stop> {
+/// Takes everything off our networks and routers, also what the tenant's own users put there: ports that nobody waits for (of the
+/// pool, of pods whose Port objects were forced away), legs of other routers. What Neutron made for itself goes with the network.
+async fn empty(service: &Session, session: &Session, project: &ProjectId, found: &Leftovers) -> Result<(), Stop> {
     for router in &found.routers {
         let filter = FloatingIpFilter {
             router_id: Some(router.clone()),
@@ -129,29 +151,17 @@ async fn destroy(service: &Session, session: &Session, project: &ProjectId, foun
         }
     }
     for network in &found.networks {
-        empty(service, session, network).await?;
+        empty_network(service, session, network).await?;
     }
     for router in &found.routers {
         for subnet in legs(session, router).await? {
             session.remove_router_interface(router, &subnet).await?;
         }
-        session.delete_router(router).await?;
-    }
-    for subnet in &found.subnets {
-        session.delete_subnet(subnet).await?;
-    }
-    for network in &found.networks {
-        session.delete_network(network).await?;
-    }
-    for group in &found.groups {
-        session.delete_security_group(group).await?;
     }
     Ok(())
 }
 
-/// Ports that nobody waits for: of the pool, of pods whose Port objects were forced away, of other routers that the tenant's own
-/// users attached. What Neutron made for itself goes with the network.
-async fn empty(service: &Session, session: &Session, network: &NetworkId) -> Result<(), Stop> {
+async fn empty_network(service: &Session, session: &Session, network: &NetworkId) -> Result<(), Stop> {
     let filter = PortFilter {
         network_id: Some(network.clone()),
         ..PortFilter::default()
@@ -176,7 +186,24 @@ async fn empty(service: &Session, session: &Session, network: &NetworkId) -> Res
     Ok(())
 }
 
-/// Only what is ours on a network that is not: ports with the cluster's tag, and the security group.
+/// What we made, after nothing is on it any more.
+async fn destroy(session: &Session, found: &Leftovers) -> Result<(), Stop> {
+    for router in &found.routers {
+        session.delete_router(router).await?;
+    }
+    for subnet in &found.subnets {
+        session.delete_subnet(subnet).await?;
+    }
+    for network in &found.networks {
+        session.delete_network(network).await?;
+    }
+    for group in &found.groups {
+        session.delete_security_group(group).await?;
+    }
+    Ok(())
+}
+
+/// Only what is ours on a network that is not: pods' ports with the cluster's tag, and the security group.
 async fn leave(
     context: &Context,
     session: &Session,
@@ -189,6 +216,7 @@ async fn leave(
         let ours = vec![cluster_tag(&context.identity.cluster)];
         let filter = PortFilter {
             network_id: Some(id),
+            device_owner: Some(PORT_DEVICE_OWNER.to_owned()),
             tags: ours,
             ..PortFilter::default()
         };

@@ -1,10 +1,15 @@
 //! Moving a pod to another node when this one has no address for it (finding N23).
 //!
 //! Addresses are unique on a node, so tenants with small ranges can use up each other's. Only the scheduler can help, and it
-//! does so for a new pod: the old one is evicted if something will make a new one, and if there is another node to go to.
+//! does so for a new pod: the old one is evicted if something will make a new one, and if there is another node to go to. The
+//! scheduler may all the same choose this node again, so an owner loses one pod a minute at most.
 
-use k8s_openapi::api::core::v1::Pod;
-use kube::api::EvictParams;
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
+use kube::api::{EvictParams, ListParams};
 use kube::{Api, ResourceExt};
 use stackube_api::{Port, PortHolder};
 use tracing::{info, warn};
@@ -13,6 +18,11 @@ use super::book::Exhausted;
 use super::dereference::{Node, chassis_of};
 use super::{Shared, status};
 use crate::stop::Stop;
+
+mod elsewhere;
+
+/// How long an owner's pods are left alone after one of them was considered.
+const PAUSE: Duration = Duration::from_secs(60);
 
 /// Reason of Events: the range is full.
 const EXHAUSTED: &str = "AddressesExhausted";
@@ -27,18 +37,51 @@ pub(super) fn reason(full: Exhausted) -> &'static str {
     }
 }
 
+/// When a pod of each owner was considered last, by the owner's UID.
+#[derive(Debug, Default)]
+pub(super) struct Considered(Mutex<HashMap<String, Instant>>);
+
+impl Considered {
+    /// Whether it is the owner's turn again; then it was considered just `now`.
+    fn is_due(&self, owner: &str, now: Instant) -> bool {
+        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.retain(|_, at| now < *at + PAUSE);
+        let is_due = !owners.contains_key(owner);
+        if is_due {
+            owners.insert(owner.to_owned(), now);
+        }
+        is_due
+    }
+}
+
 /// Evicts the pod if that is the way out. Failures are logged: the pod goes on waiting.
 pub(super) async fn consider(shared: &Shared, port: &Port, stop: &Stop) {
     let is_pod = port.spec.holder == PortHolder::Pod;
-    if !is_pod || stop.reason() != EXHAUSTED_ON_NODE || !has_another_node(shared, &port.spec.node_name) {
+    if !is_pod || stop.reason() != EXHAUSTED_ON_NODE || !has_another_chassis(shared, &port.spec.node_name) {
         return;
     }
     let pods: Api<Pod> = Api::namespaced(shared.context.kube.clone(), &port.namespace().unwrap_or_default());
-    match pods.get_opt(&port.spec.pod_name).await {
-        Ok(Some(pod)) if may_be_evicted(&pod, &port.spec.pod_uid) => evict(shared, port, &pods).await,
-        Ok(_) => {}
+    match is_way_out(shared, port, &pods).await {
+        Ok(true) => evict(shared, port, &pods).await,
+        Ok(false) => {}
         Err(error) => warn!("cannot look whether the pod may be evicted: {error}"),
     }
+}
+
+/// The cache has nothing of Nodes but metadata, and no tolerations of pods: both are asked for, seldom enough.
+async fn is_way_out(shared: &Shared, port: &Port, pods: &Api<Pod>) -> Result<bool, kube::Error> {
+    let Some(pod) = pods.get_opt(&port.spec.pod_name).await? else {
+        return Ok(false);
+    };
+    let Some(owner) = remaker(&pod, &port.spec.pod_uid) else {
+        return Ok(false);
+    };
+    if !shared.considered.is_due(&owner, Instant::now()) {
+        return Ok(false);
+    }
+    let nodes: Api<KubeNode> = Api::all(shared.context.kube.clone());
+    let nodes = nodes.list(&ListParams::default()).await?;
+    Ok(elsewhere::exists(&nodes.items, &port.spec.node_name, &pod))
 }
 
 async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
@@ -59,22 +102,22 @@ async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
     }
 }
 
-fn has_another_node(shared: &Shared, this: &str) -> bool {
+/// A look into the cache that spares the others where there is one node only.
+fn has_another_chassis(shared: &Shared, this: &str) -> bool {
     let others = shared.nodes.state().into_iter().filter(|node| node.name_any() != this);
     others
         .into_iter()
         .any(|node| matches!(chassis_of(&node), Node::Chassis(_)))
 }
 
-/// Something makes a new pod in its place, and not on this very node again (a DaemonSet would).
-fn may_be_evicted(pod: &Pod, uid: &str) -> bool {
-    let controller = pod
-        .owner_references()
-        .iter()
-        .find(|owner| owner.controller == Some(true));
-    pod.uid().as_deref() == Some(uid)
-        && pod.metadata.deletion_timestamp.is_none()
-        && controller.is_some_and(|owner| owner.kind != "DaemonSet")
+/// UID of what makes a new pod in its place, and not on this very node again (a DaemonSet would).
+fn remaker(pod: &Pod, uid: &str) -> Option<String> {
+    if pod.uid().as_deref() != Some(uid) || pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let mut owners = pod.owner_references().iter();
+    let controller = owners.find(|owner| owner.controller == Some(true))?;
+    (controller.kind != "DaemonSet").then(|| controller.uid.clone())
 }
 
 #[cfg(test)]
@@ -104,6 +147,17 @@ mod tests {
             .as_object_mut()
             .unwrap()
             .extend(metadata.as_object().unwrap().clone());
-        assert_eq!(may_be_evicted(&serde_json::from_value(pod).unwrap(), "u-1"), expected);
+        let found = remaker(&serde_json::from_value(pod).unwrap(), "u-1");
+        assert_eq!(found.as_deref(), expected.then_some("o"));
+    }
+
+    #[test]
+    fn an_owner_loses_one_pod_a_minute_at_most() {
+        let (considered, now) = (Considered::default(), Instant::now());
+        assert!(considered.is_due("o-1", now));
+        assert!(!considered.is_due("o-1", now + PAUSE - Duration::from_secs(1)));
+        assert!(considered.is_due("o-2", now), "another owner's pods do not wait");
+        assert!(considered.is_due("o-1", now + PAUSE));
+        assert!(!considered.is_due("o-1", now + PAUSE), "the pause begins anew");
     }
 }

@@ -14,6 +14,7 @@ use kube::{Api, Client, ResourceExt};
 use stackube_api::{Network, Port};
 use tokio_util::sync::CancellationToken;
 
+use super::eviction::Considered;
 use super::shared::{Fresh, REST, Shared, Told};
 use super::{AddressBook, batch::Batches, drift, lanes::Lanes, rebuild};
 use crate::context::Context;
@@ -46,6 +47,7 @@ pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
         nodes,
         fresh: Fresh::default(),
         told: Told::default(),
+        considered: Considered::default(),
         metrics: context.metrics.ports().clone(),
         wake_pod,
         wake_node,

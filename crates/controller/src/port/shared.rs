@@ -10,7 +10,7 @@ use kube::api::PartialObjectMeta;
 use kube::runtime::reflector::{ObjectRef, Store};
 use stackube_api::Port;
 
-use super::{AddressBook, Metrics, batch::Batches, lanes::Lanes};
+use super::{AddressBook, Metrics, batch::Batches, eviction::Considered, lanes::Lanes};
 use crate::context::Context;
 use crate::pool::Pool;
 
@@ -42,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) fresh: Fresh,
     /// What Events have said.
     pub(crate) told: Told,
+    /// Whose pods were considered for eviction.
+    pub(super) considered: Considered,
     /// Numbers.
     pub(crate) metrics: Metrics,
     /// Asks for a look at a Pod, whose Port is gone.

@@ -16,7 +16,7 @@ use super::dereference::Observed;
 use super::plan::{Grantee, NamespaceStep, Plan, Step, UserStep, plan};
 use super::validate::{Refusal, Rules, Valid, validate};
 use super::{marks, password};
-use crate::config::{Admission, Defaults};
+use crate::config::{Admission, DefaultRuntime, Defaults};
 use crate::context::Identity;
 
 mod flow;
@@ -145,7 +145,7 @@ pub(super) fn check(tenant: &Tenant, observed: &Observed) -> Result<Valid, Refus
 
 pub(super) fn check_used(tenant: &Tenant, observed: &Observed, used_by: Option<&str>) -> Result<Valid, Refusal> {
     let admission = Admission {
-        default_runtime_class: Some("runc".into()),
+        default_runtime: DefaultRuntime::Class("runc".into()),
         reserved_names: vec!["service".into()],
         ..Admission::default()
     };

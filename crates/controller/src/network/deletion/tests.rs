@@ -54,11 +54,67 @@ async fn everything_that_was_made_for_the_network_goes_and_nothing_else() {
     let found = leftovers::find(&fake.session, &project, &status, DESCRIPTION)
         .await
         .unwrap();
-    destroy(&fake.session, &fake.session, &project, &found).await.unwrap();
+    empty(&fake.session, &fake.session, &project, &found).await.unwrap();
+    destroy(&fake.session, &found).await.unwrap();
     let mut expected: HashSet<String> = KINDS
         .iter()
         .flat_map(|kind| ["other", "foreign"].map(|prefix| format!("{prefix}-{kind}")))
         .collect();
     expected.extend(["changed-routers".to_owned(), "changed-security-groups".to_owned()]);
     assert_eq!(left(&fake), expected);
+}
+
+/// The fake's floating IPs and ports that are left, with the network `n-1` and the router `r-1` of ours.
+async fn emptied(in_a_project_of_ours: bool, ports: &[Value]) -> (Result<(), Stop>, Vec<String>) {
+    let fake = Fake::start().await;
+    let address = json!({
+        "id": "address", "project_id": "project", "router_id": "r-1", "floating_ip_address": "172.24.4.9",
+        "floating_network_id": "outside", "port_id": "p-1",
+    });
+    fake.state().others.insert("floatingips".into(), vec![address]);
+    for port in ports {
+        fake.port(port);
+    }
+    let found = Leftovers {
+        networks: vec!["n-1".parse().unwrap()],
+        routers: vec!["r-1".parse().unwrap()],
+        ..Leftovers::default()
+    };
+    let (session, project) = (&fake.session, "project".parse().unwrap());
+    let result = if in_a_project_of_ours {
+        empty(session, session, &project, &found).await
+    } else {
+        guests::empty(session, session, "c-1", &found).await
+    };
+    let state = fake.state();
+    let left = state.ports.iter().chain(&state.others["floatingips"]);
+    let left = left.map(|object| object["id"].as_str().unwrap().to_owned()).collect();
+    (result, left)
+}
+
+#[tokio::test]
+async fn an_owners_port_and_floating_ip_survive_and_are_waited_for() {
+    let server = json!({"network_id": "n-1", "device_owner": "compute:nova", "tags": []});
+    let pod = json!({"network_id": "n-1", "fixed_ips": [{"subnet_id": "subnet", "ip_address": "10.244.0.10"}]});
+    let (result, left) = emptied(false, &[server.clone(), pod.clone()]).await;
+    let stop = result.unwrap_err();
+    assert_eq!(stop.reason(), "InUse");
+    assert!(stop.sentence().contains("p-1 (compute:nova)"), "{}", stop.sentence());
+    assert_eq!(
+        left,
+        ["p-1", "p-2", "address"],
+        "nothing goes while the network is needed"
+    );
+
+    let (result, left) = emptied(false, std::slice::from_ref(&pod)).await;
+    result.unwrap();
+    assert_eq!(
+        left,
+        ["address"],
+        "a pod's port goes, a floating IP that led to it stays"
+    );
+
+    let (result, left) = emptied(true, &[server, pod]).await;
+    result.unwrap();
+    assert!(left.is_empty(), "a project of ours ends with its Tenant: {left:?}");
 }

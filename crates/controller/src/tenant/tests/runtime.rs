@@ -10,7 +10,11 @@ fn class(
     present: Option<&str>,
 ) -> Result<Option<String>, String> {
     let admission = Admission {
-        default_runtime_class: default.map(str::to_owned),
+        default_runtime: match default {
+            None => DefaultRuntime::Sandbox,
+            Some("none") => DefaultRuntime::OfNodes,
+            Some(name) => DefaultRuntime::Class(name.to_owned()),
+        },
         ..Admission::default()
     };
     let labels = match present {
@@ -33,8 +37,11 @@ fn class(
 #[case::the_operators_default(json!({}), Some("runc"), &["gvisor", "runc"], Some("gvisor"), Some("runc"))]
 #[case::the_sandbox_where_there_is_one(json!({}), None, &["gvisor", "runc"], None, Some("gvisor"))]
 #[case::a_new_sandbox_is_used(json!({}), None, &["gvisor", "runc"], Some("runc"), Some("gvisor"))]
-#[case::nothing_to_choose_from(json!({}), None, &[], None, None)]
 #[case::never_given_up(json!({}), None, &[], Some("gvisor"), Some("gvisor"))]
+#[case::the_nodes_own_if_the_operator_says_so(json!({}), Some("none"), &[], None, None)]
+#[case::the_nodes_own_although_there_is_a_sandbox(json!({}), Some("none"), &["gvisor"], None, None)]
+#[case::never_given_up_for_none(json!({}), Some("none"), &[], Some("gvisor"), Some("gvisor"))]
+#[case::own_choice_over_none(json!({"runtimeClassName": "runc"}), Some("none"), &["runc"], None, Some("runc"))]
 fn the_runtime_of_a_tenant(
     #[case] spec: Value,
     #[case] default: Option<&str>,
@@ -54,6 +61,22 @@ fn a_class_that_does_not_exist_is_refused_with_the_place_to_correct() {
     assert!(own.contains("kata") && own.contains("spec.runtimeClassName"), "{own}");
     let default = class(json!({}), Some("kata"), &["runc"], None).unwrap_err();
     assert!(default.contains("default-runtime-class"), "{default}");
+}
+
+/// Else a tenant of a cluster that has lost its sandbox, or never had one, would share the nodes' kernel unawares.
+#[rstest]
+#[case::no_class_at_all(&[])]
+#[case::others_only(&["runc", "kata"])]
+fn without_a_sandbox_somebody_has_to_choose(#[case] classes: &[&str]) {
+    let message = class(json!({}), None, classes, None).unwrap_err();
+    for words in [
+        "no RuntimeClass gvisor: create it",
+        "spec.runtimeClassName",
+        "default-runtime-class",
+        "none",
+    ] {
+        assert!(message.contains(words), "{message:?} lacks {words:?}");
+    }
 }
 
 #[test]
