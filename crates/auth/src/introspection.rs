@@ -3,25 +3,32 @@
 //! * An answer is remembered for [`Limits::cache_ttl`], a "no" for [`Limits::refusal_ttl`], both counted from when the
 //!   question was sent, so that a revoked token is never taken for longer. Whoever asks for a token that is being asked for
 //!   waits for the same answer.
-//! * Tokens that were good before have slots of their own, so that tokens made up by somebody hold up no one who works.
+//! * Tokens that were good before have slots and a queue of their own, so that tokens made up by somebody hold up no one who
+//!   works.
 //! * When Keystone does not answer, nobody waits for it more than once a second: unknown tokens are refused at once.
 
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use lru::LruCache;
 use moka::Expiry;
 use moka::future::Cache;
-use stackube_openstack::{TokenDetails, TokenVerifier};
-use tokio::sync::{Semaphore, SemaphorePermit};
+use secrecy::SecretString;
+use stackube_openstack::{Error, TokenDetails, TokenVerifier};
 
 use crate::token::{Key, Presented};
 
 mod pause;
+mod slots;
 
 use pause::Pause;
+use slots::Slots;
+
+/// A Keystone that took longer to refuse is not asked again: somebody waits.
+const QUICK: Duration = Duration::from_secs(1);
+/// How long to wait before asking again.
+const BEFORE_AGAIN: Duration = Duration::from_millis(200);
 
 /// How much is remembered, and how much is asked at once.
 #[derive(Debug, Clone)]
@@ -36,7 +43,7 @@ pub struct Limits {
     pub familiar_requests: NonZeroUsize,
     /// How many tokens that were never seen are asked for at once.
     pub unfamiliar_requests: NonZeroUsize,
-    /// How many wait for a slot; more are refused at once.
+    /// How many of each of the two kinds wait for a slot; more are refused at once.
     pub max_waiting: usize,
     /// How long one waits for a slot.
     pub max_wait: Duration,
@@ -59,15 +66,15 @@ impl Default for Limits {
 /// Why there is no answer of Keystone.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum NoAnswer {
-    /// Too many unknown tokens at once.
-    #[error("too many unknown tokens at once: try again")]
+    /// Too many tokens of its kind at once.
+    #[error("too many tokens to ask Keystone about at once: try again")]
     Busy,
     /// Keystone did not answer a moment ago.
     #[error("Keystone did not answer a moment ago: check that it runs and that --auth-url is right")]
     Paused,
     /// Keystone does not answer, or not as it should.
     #[error(transparent)]
-    Keystone(#[from] stackube_openstack::Error),
+    Keystone(#[from] Error),
 }
 
 /// What Keystone said, and when it was asked.
@@ -99,18 +106,16 @@ impl Expiry<Key, Remembered> for Memory {
 /// Keystone's knowledge of tokens.
 pub(crate) struct Introspection {
     verifier: TokenVerifier,
-    limits: Limits,
     answers: Cache<Key, Remembered>,
     /// Tokens that were good when last asked for.
     familiar: Mutex<LruCache<Key, ()>>,
-    familiar_slots: Semaphore,
-    unfamiliar_slots: Semaphore,
-    waiting: AtomicUsize,
+    familiar_slots: Slots,
+    unfamiliar_slots: Slots,
     pause: Pause,
 }
 
 impl Introspection {
-    pub(crate) fn new(verifier: TokenVerifier, limits: Limits) -> Self {
+    pub(crate) fn new(verifier: TokenVerifier, limits: &Limits) -> Self {
         let memory = Memory {
             cache_ttl: limits.cache_ttl,
             refusal_ttl: limits.refusal_ttl,
@@ -120,11 +125,9 @@ impl Introspection {
             verifier,
             answers: Cache::builder().max_capacity(capacity).expire_after(memory).build(),
             familiar: Mutex::new(LruCache::new(limits.cache_size)),
-            familiar_slots: Semaphore::new(limits.familiar_requests.get()),
-            unfamiliar_slots: Semaphore::new(limits.unfamiliar_requests.get()),
-            waiting: AtomicUsize::new(0),
+            familiar_slots: Slots::new(limits.familiar_requests, limits),
+            unfamiliar_slots: Slots::new(limits.unfamiliar_requests, limits),
             pause: Pause::default(),
-            limits,
         }
     }
 
@@ -134,8 +137,10 @@ impl Introspection {
         asked.map(|answer| answer.details).map_err(|error| (*error).clone())
     }
 
-    /// How many answers are remembered, about.
-    pub(crate) fn remembered(&self) -> u64 {
+    /// How many answers are remembered.
+    pub(crate) async fn remembered(&self) -> u64 {
+        // The cache puts away what ran out or has no room only now and then.
+        self.answers.run_pending_tasks().await;
         self.answers.entry_count()
     }
 
@@ -146,11 +151,10 @@ impl Introspection {
             true => &self.familiar_slots,
             false => &self.unfamiliar_slots,
         };
-        let _slot = self.slot(slots).await?;
+        let _slot = slots.take().await?;
         // Others may have found out that Keystone does not answer while this one waited.
         self.pause.check_again(let_through)?;
-        let asked = Instant::now();
-        let answer = self.verifier.verify(&token.secret).await;
+        let (asked, answer) = self.verify(&token.secret).await;
         self.pause.note(answer.as_ref().err());
         let details = answer?.map(Arc::new);
         match &details {
@@ -160,37 +164,19 @@ impl Introspection {
         Ok(Remembered { details, asked })
     }
 
-    async fn slot<'a>(&'a self, slots: &'a Semaphore) -> Result<SemaphorePermit<'a>, NoAnswer> {
-        if let Ok(slot) = slots.try_acquire() {
-            return Ok(slot);
+    /// Asks Keystone, and once more if it knows the token but does not let it look at itself: that was seen for a moment of
+    /// good tokens, while roles of others were changed. Made-up tokens are never asked about twice: their answer is another.
+    async fn verify(&self, token: &SecretString) -> (Instant, Result<Option<TokenDetails>, Error>) {
+        let asked = Instant::now();
+        let answer = self.verifier.verify(token).await;
+        if !matches!(answer, Err(Error::Forbidden { .. })) || asked.elapsed() > QUICK {
+            return (asked, answer);
         }
-        let _waiting = Waiting::new(&self.waiting, self.limits.max_waiting)?;
-        match tokio::time::timeout(self.limits.max_wait, slots.acquire()).await {
-            Ok(Ok(slot)) => Ok(slot),
-            Ok(Err(_)) | Err(_) => Err(NoAnswer::Busy),
-        }
+        tokio::time::sleep(BEFORE_AGAIN).await;
+        (Instant::now(), self.verifier.verify(token).await)
     }
 
     fn familiar(&self) -> std::sync::MutexGuard<'_, LruCache<Key, ()>> {
         self.familiar.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// One that waits, counted until it waits no more.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(count: &'a AtomicUsize, max: usize) -> Result<Self, NoAnswer> {
-        let waiting = Self(count);
-        match count.fetch_add(1, Ordering::Relaxed) {
-            before if before < max => Ok(waiting),
-            _ => Err(NoAnswer::Busy),
-        }
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -54,7 +54,7 @@ impl Service {
     #[must_use]
     pub fn new(verifier: TokenVerifier, limits: Limits, policy: Policy, tenants: Tenants, metrics: Metrics) -> Self {
         Self(Arc::new(Inner {
-            introspection: Introspection::new(verifier, limits),
+            introspection: Introspection::new(verifier, &limits),
             policy,
             tenants,
             metrics,
@@ -167,7 +167,7 @@ async fn readyz(State(service): State<Service>) -> (StatusCode, &'static str) {
 }
 
 async fn text(State(service): State<Service>) -> Response {
-    let remembered = service.0.introspection.remembered();
+    let remembered = service.0.introspection.remembered().await;
     let tenants = service.0.tenants.count().unwrap_or_default();
     openmetrics(service.0.metrics.text(remembered, tenants))
 }

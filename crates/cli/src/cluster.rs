@@ -26,8 +26,8 @@ pub(crate) async fn with(kubeconfig: Kubeconfig, context: Option<String>) -> any
         .context("the kubeconfig cannot be used")
 }
 
-/// Who the API server takes the holder of a token for.
-pub(crate) async fn whoami(config: &Config, token: &SecretString) -> anyhow::Result<UserInfo> {
+/// Who the API server takes the holder of a token for. `None`: it accepts the token for nobody.
+pub(crate) async fn identify(config: &Config, token: &SecretString) -> anyhow::Result<Option<UserInfo>> {
     let mut config = config.clone();
     config.auth_info = AuthInfo {
         token: Some(token.clone()),
@@ -39,14 +39,20 @@ pub(crate) async fn whoami(config: &Config, token: &SecretString) -> anyhow::Res
         .await;
     let status = match review {
         Ok(review) => review.status,
-        Err(kube::Error::Api(status)) if status.code == 401 => anyhow::bail!(
-            "the API server does not accept the token: your project is no tenant of this cluster, or stackube-auth does not run beside the API server or cannot reach Keystone (its log says which)"
-        ),
+        Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => return Ok(None),
         Err(error) => return Err(error).context("the API server cannot be asked who you are"),
     };
     status
         .and_then(|status| status.user_info)
         .context("the API server does not say who you are")
+        .map(Some)
+}
+
+/// As [`identify`], where not being accepted is a failure.
+pub(crate) async fn whoami(config: &Config, token: &SecretString) -> anyhow::Result<UserInfo> {
+    identify(config, token).await?.context(
+        "the API server does not accept the token: your project is no tenant of this cluster, or stackube-auth does not run beside the API server or cannot reach Keystone (its log says which)",
+    )
 }
 
 /// The tenants that stackube-auth named for a user.

@@ -7,6 +7,7 @@ use crate::output;
 
 mod cloud;
 mod cluster;
+mod isolation;
 mod tenants;
 
 /// What was found.
@@ -57,7 +58,10 @@ pub(crate) fn sentence(error: impl Into<anyhow::Error>) -> String {
 pub(crate) async fn run(cloud: Option<&str>, options: &ClusterOptions) -> anyhow::Result<ExitCode> {
     let mut report = Report::default();
     let login = cloud::check(cloud, &mut report).await;
-    cluster::check(options, login.as_ref(), &mut report).await;
+    let administrator = cluster::check(options, login.as_ref(), &mut report).await;
+    if let Some(login) = &login {
+        report.add("Neutron", cloud::neutron(&login.neutron, administrator));
+    }
     output::table(&report.rows())?;
     Ok(if report.is_bad() {
         ExitCode::FAILURE

@@ -36,10 +36,14 @@ impl Login {
         self.new_token(cache).await
     }
 
-    /// A new token, which is kept.
+    /// A new token, which is kept. It tells about the clock too: whoever runs kubectl learns that nowhere else.
     pub(crate) async fn new_token(&self, cache: &Cache) -> Result<Kept, Error> {
         let issued = self.cloud.service().bearer_token().await?;
-        let kept = Kept::new(issued.secret, issued.remaining, Timestamp::now());
+        let now = Timestamp::now();
+        if let Some(complaint) = clock::complaint(issued.issued_at, now) {
+            let _ = output::remark(format_args!("warning: {complaint}"));
+        }
+        let kept = Kept::new(issued.secret, issued.remaining, now);
         self.keep(cache, &kept);
         Ok(kept)
     }
@@ -59,9 +63,6 @@ pub(crate) async fn run(cloud: Option<&str>) -> anyhow::Result<()> {
     let details = login.verifier.verify(&kept.token).await?;
     let details = details
         .context("Keystone does not know the token that it just issued: check that its hosts share their keys")?;
-    if let Some(complaint) = clock::complaint(details.issued_at, Timestamp::now()) {
-        output::remark(format_args!("warning: {complaint}"))?;
-    }
     let TokenScope::Project(project, _) = &details.scope else {
         anyhow::bail!("the token is not one of a project: name a project in clouds.yaml");
     };

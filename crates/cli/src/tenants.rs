@@ -1,7 +1,7 @@
 //! `stackube tenants`: every project of the user, and the tenant that it is.
 
 use anyhow::Context;
-use stackube_openstack::{Credentials, Session};
+use stackube_openstack::{Credentials, Error, Session};
 
 use crate::args::ClusterOptions;
 use crate::cloud::Login;
@@ -12,11 +12,13 @@ pub(crate) async fn run(cloud: Option<&str>, options: &ClusterOptions) -> anyhow
     let config = cluster::config(options).await?;
     let mut rows = vec![];
     for session in sessions(&login).await? {
-        // A project without a role in it, or one that is no tenant, is not worth a word.
-        let Ok(token) = session.bearer_token().await else {
-            continue;
+        // A project without a role in it, or one that is no tenant, is not worth a word. All else is: the list would be short.
+        let token = match session.bearer_token().await {
+            Ok(token) => token,
+            Err(Error::Unauthorized { .. } | Error::Forbidden { .. }) => continue,
+            Err(error) => return Err(error).context("Keystone gives no token for one of your projects"),
         };
-        let Ok(user) = cluster::whoami(&config, &token.secret).await else {
+        let Some(user) = cluster::identify(&config, &token.secret).await? else {
             continue;
         };
         let roles: Vec<&str> = token.info.roles.iter().map(|(_, name)| name.as_str()).collect();
@@ -40,6 +42,8 @@ pub(crate) async fn run(cloud: Option<&str>, options: &ClusterOptions) -> anyhow
 async fn sessions(login: &Login) -> anyhow::Result<Vec<Session>> {
     let own = login.cloud.service();
     if matches!(login.config.credentials, Credentials::ApplicationCredential { .. }) {
+        // That this one is refused says nothing of projects.
+        own.bearer_token().await?;
         return Ok(vec![own]);
     }
     let projects = own

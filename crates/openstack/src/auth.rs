@@ -108,6 +108,8 @@ pub(crate) struct Issued {
     pub(crate) secret: SecretString,
     pub(crate) info: TokenInfo,
     pub(crate) catalog: Catalog,
+    /// By Keystone's own clock.
+    pub(crate) issued_at: Timestamp,
     /// From issue to expiry by Keystone's own clock, so that ours need not agree with it.
     pub(crate) lifetime: Duration,
 }
@@ -162,6 +164,7 @@ pub(crate) fn issued(reply: &Reply) -> Result<Issued, Error> {
             roles: token.roles.into_iter().map(|role| (role.id, role.name)).collect(),
         },
         catalog: token.catalog,
+        issued_at: token.issued_at,
         lifetime: lifetime.map_err(|_| reply.nonsense("the token expires before it was issued"))?,
     })
 }

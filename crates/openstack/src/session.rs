@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
+use jiff::Timestamp;
 use secrecy::SecretString;
 
 use crate::auth::TokenInfo;
@@ -30,6 +31,8 @@ pub struct BearerToken {
     pub secret: SecretString,
     /// How long it still is valid, by Keystone's own clock.
     pub remaining: Duration,
+    /// When it was issued, by Keystone's own clock.
+    pub issued_at: Timestamp,
     /// Who it speaks for.
     pub info: TokenInfo,
 }
@@ -65,6 +68,7 @@ impl Session {
         Ok(BearerToken {
             secret: token.secret.clone(),
             remaining: token.remaining(),
+            issued_at: token.issued_at,
             info: token.info.clone(),
         })
     }

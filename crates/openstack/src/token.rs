@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use secrecy::SecretString;
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
@@ -25,6 +26,8 @@ pub(crate) struct Token {
     pub(crate) secret: SecretString,
     pub(crate) info: TokenInfo,
     pub(crate) catalog: Catalog,
+    /// By Keystone's clock.
+    pub(crate) issued_at: Timestamp,
     issued: Instant,
     fresh_until: Instant,
     expires: Instant,
@@ -38,6 +41,7 @@ impl Token {
             secret: issued.secret,
             info: issued.info,
             catalog: issued.catalog,
+            issued_at: issued.issued_at,
             issued: asked,
             fresh_until: asked + issued.lifetime.saturating_sub(margin),
             expires: asked + issued.lifetime,

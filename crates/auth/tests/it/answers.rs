@@ -1,5 +1,6 @@
 //! What is answered to which token, and what is asked of Keystone for it.
 
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use futures::future::join_all;
@@ -79,6 +80,53 @@ async fn a_revoked_token_stops_working_within_the_bound() {
     // And a refusal ends too: a token may be issued with a delay between Keystones.
     webhook.tokens.add(&token(1));
     until("let in again", || async { webhook.lets_in(&token(1)).await }).await;
+}
+
+#[tokio::test]
+async fn a_good_token_that_keystone_forbids_for_a_moment_comes_in() {
+    let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    webhook.tokens.forbid(1);
+    assert!(webhook.lets_in(&token(1)).await);
+    assert_eq!(webhook.questions().await, 2);
+}
+
+#[tokio::test]
+async fn keystone_is_asked_twice_at_most_and_once_about_what_it_does_not_know() {
+    let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    webhook.tokens.forbid(usize::MAX);
+    let status = webhook.review(&token(1)).await;
+    assert!(
+        status["authenticated"] == false && status["error"].as_str().unwrap().contains("validate_token"),
+        "{status}"
+    );
+    assert_eq!(webhook.questions_about(&token(1)).await, 2);
+    // Made up, and revoked: a 401 of Keystone.
+    assert!(!webhook.lets_in(&token(2)).await);
+    assert_eq!(webhook.questions_about(&token(2)).await, 1);
+}
+
+#[tokio::test]
+async fn no_more_is_remembered_than_there_is_room_for() {
+    let limits = Limits {
+        cache_size: NonZeroUsize::new(10).unwrap(),
+        cache_ttl: Duration::from_secs(300),
+        ..Limits::default()
+    };
+    let webhook = Webhook::start(limits, Duration::ZERO).await;
+    let tokens: Vec<String> = (0..500).map(token).collect();
+    for token in &tokens {
+        webhook.tokens.add(token);
+        assert!(webhook.lets_in(token).await);
+    }
+    let remembered = webhook.metric("stackube_auth_remembered_answers").await;
+    assert!((1.0..=10.0).contains(&remembered), "{remembered}");
+    // Most of them fell out; they come in again, by another question.
+    for token in &tokens[..20] {
+        assert!(webhook.lets_in(token).await);
+    }
+    assert!(webhook.questions().await >= 500 + 20 - 10);
 }
 
 #[tokio::test]

@@ -14,6 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use stackube_auth::{CertificateFiles, Limits, Metrics, Policy, Service, Tenants, serve};
 use stackube_openstack::{AuthUrl, TokenVerifier, VerifierConfig};
+use tower::ServiceExt;
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
@@ -24,21 +25,33 @@ pub(crate) fn token(number: usize) -> String {
     format!("gAAAAA{number:0177}")
 }
 
-/// Tokens that are good, and whether Keystone fails.
+/// Tokens that are good, and what is wrong with Keystone.
 #[derive(Clone, Default)]
-pub(crate) struct Tokens(Arc<Mutex<(HashSet<String>, bool)>>);
+pub(crate) struct Tokens(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    good: HashSet<String>,
+    broken: bool,
+    /// How many more questions about good tokens it answers with 403.
+    forbidding: usize,
+}
 
 impl Tokens {
     pub(crate) fn add(&self, token: &str) {
-        self.0.lock().unwrap().0.insert(token.to_owned());
+        self.0.lock().unwrap().good.insert(token.to_owned());
     }
 
     pub(crate) fn revoke(&self, token: &str) {
-        self.0.lock().unwrap().0.remove(token);
+        self.0.lock().unwrap().good.remove(token);
     }
 
     pub(crate) fn break_down(&self, broken: bool) {
-        self.0.lock().unwrap().1 = broken;
+        self.0.lock().unwrap().broken = broken;
+    }
+
+    pub(crate) fn forbid(&self, times: usize) {
+        self.0.lock().unwrap().forbidding = times;
     }
 }
 
@@ -59,15 +72,17 @@ impl Respond for Keystone {
         };
         let (own, subject) = (header("x-auth-token"), header("x-subject-token"));
         assert_eq!(own, subject, "a token vouches for itself only");
-        let (known, broken) = {
-            let tokens = self.tokens.0.lock().unwrap();
-            (tokens.0.contains(own), tokens.1)
-        };
-        if broken {
+        let mut tokens = self.tokens.0.lock().unwrap();
+        if tokens.broken {
             return ResponseTemplate::new(503);
         }
-        if !known {
+        if !tokens.good.contains(own) {
             return ResponseTemplate::new(401).set_delay(self.refusing_takes);
+        }
+        if let Some(fewer) = tokens.forbidding.checked_sub(1) {
+            tokens.forbidding = fewer;
+            return ResponseTemplate::new(403).set_body_json(json!({"error": {"code": 403, "title": "Forbidden",
+                "message": "You are not authorized to perform the requested action: identity:validate_token."}}));
         }
         ResponseTemplate::new(200).set_body_json(json!({"token": {
             "methods": ["password"], "audit_ids": ["x"], "issued_at": "2026-01-01T00:00:00.000000Z", "expires_at": "2999-01-01T00:00:00.000000Z",
@@ -174,6 +189,7 @@ pub(crate) struct Webhook {
     pub(crate) keystone: MockServer,
     pub(crate) tokens: Tokens,
     pub(crate) http: reqwest::Client,
+    service: Service,
     handle: Handle<SocketAddr>,
 }
 
@@ -195,7 +211,8 @@ impl Webhook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let (handle, certificates) = (Handle::new(), files.load().unwrap());
-        tokio::spawn(serve(listener, certificates, RELOAD, service, metrics, handle.clone()));
+        let serving = serve(listener, certificates, RELOAD, service.clone(), metrics, handle.clone());
+        tokio::spawn(serving);
         let http = client(&authority.pem(), Some(&authority));
         Self {
             address,
@@ -204,6 +221,7 @@ impl Webhook {
             keystone,
             tokens,
             http,
+            service,
             handle,
         }
     }
@@ -230,8 +248,27 @@ impl Webhook {
         self.review(token).await["authenticated"] == json!(true)
     }
 
+    /// A metric without labels.
+    pub(crate) async fn metric(&self, name: &str) -> f64 {
+        let request = http::Request::get("/metrics").body(axum::body::Body::empty());
+        let answer = self.service.status().oneshot(request.unwrap()).await.unwrap();
+        let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+        let text = String::from_utf8(text.to_vec()).unwrap();
+        let mut values = text
+            .lines()
+            .filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        values.next().unwrap().parse().unwrap()
+    }
+
     pub(crate) async fn questions(&self) -> usize {
         self.keystone.received_requests().await.unwrap().len()
+    }
+
+    pub(crate) async fn questions_about(&self, token: &str) -> usize {
+        let all = self.keystone.received_requests().await.unwrap();
+        all.iter()
+            .filter(|request| request.headers["x-subject-token"] == *token)
+            .count()
     }
 }
 

@@ -18,6 +18,8 @@ const LIFETIME: Duration = Duration::from_secs(600);
 pub(crate) struct LoggedIn {
     pub(crate) auth_url: String,
     pub(crate) token: SecretString,
+    /// Whether Neutron answers, or why not.
+    pub(crate) neutron: Result<(), String>,
 }
 
 pub(super) async fn check(cloud: Option<&str>, report: &mut Report) -> Option<LoggedIn> {
@@ -50,14 +52,21 @@ pub(super) async fn check(cloud: Option<&str>, report: &mut Report) -> Option<Lo
         Err(error) => report.add("token", Finding::Bad(sentence(error))),
     }
     report.add("token lifetime", lifetime(&issued));
-    match login.cloud.service().list_extensions().await {
-        Ok(_) => report.add("Neutron", Finding::Good("answers".to_owned())),
-        Err(error) => report.add("Neutron", Finding::Doubtful(sentence(error))),
-    }
+    let neutron = login.cloud.service().list_extensions().await;
     Some(LoggedIn {
         auth_url: login.auth_url,
         token: issued.secret,
+        neutron: neutron.map(drop).map_err(sentence),
     })
+}
+
+/// A tenant's user may do without Neutron; no pod gets a network without it, which is the administrator's business.
+pub(super) fn neutron(answer: &Result<(), String>, administrator: bool) -> Finding {
+    match (answer, administrator) {
+        (Ok(()), _) => Finding::Good("answers".to_owned()),
+        (Err(reason), true) => Finding::Bad(reason.clone()),
+        (Err(reason), false) => Finding::Doubtful(reason.clone()),
+    }
 }
 
 fn clock(details: &TokenDetails, now: Timestamp) -> Finding {
@@ -105,6 +114,14 @@ mod tests {
             "project": {"id": "p", "name": "acme", "domain": {"id": "d", "name": "d"}},
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn neutron_is_the_administrators_business() {
+        let away = Err("away".to_owned());
+        assert_eq!(neutron(&away, true), Finding::Bad("away".to_owned()));
+        assert_eq!(neutron(&away, false), Finding::Doubtful("away".to_owned()));
+        assert!(matches!(neutron(&Ok(()), true), Finding::Good(_)));
     }
 
     #[test]

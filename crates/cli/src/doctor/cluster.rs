@@ -7,18 +7,44 @@ use kube::{Api, Client, Config, ResourceExt};
 use stackube_openstack::AuthUrl;
 
 use super::cloud::LoggedIn;
-use super::{Finding, Report, sentence, tenants};
+use super::{Finding, Report, isolation, sentence, tenants};
 use crate::args::ClusterOptions;
 use crate::cluster;
 
-const NAMESPACE: &str = "stackube-system";
+pub(super) const NAMESPACE: &str = "stackube-system";
 /// The first version whose admission policies can do what Stackube's do.
 const MINOR: u32 = 36;
 
-pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, report: &mut Report) {
+/// Whether the kubeconfig's user is an administrator of the cluster, as far as one can tell.
+pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, report: &mut Report) -> bool {
+    let Some((client, own)) = reached(options, login, report).await else {
+        return false;
+    };
+    tenants::check(&client, &own, report).await;
+    let resources = resources(&client).await;
+    let administrator = !matches!(resources, Finding::Unknown(_));
+    report.add("custom resources", resources);
+    report.add("Stackube's pods", pods(&client).await);
+    report.add("nodes", nodes(&client).await);
+    isolation::check(&client, report).await;
+    if let Some(login) = login {
+        report.add("configuration", configuration(&client, &login.auth_url).await);
+    }
+    administrator
+}
+
+/// A client of an API server that answers, and the tenants of the login.
+async fn reached(
+    options: &ClusterOptions,
+    login: Option<&LoggedIn>,
+    report: &mut Report,
+) -> Option<(Client, Vec<String>)> {
     let config = match cluster::config(options).await {
         Ok(config) => config,
-        Err(error) => return report.add("kubeconfig", Finding::Bad(sentence(error))),
+        Err(error) => {
+            report.add("kubeconfig", Finding::Bad(sentence(error)));
+            return None;
+        }
     };
     report.add("kubeconfig", Finding::Good(format!("for {}", config.cluster_url)));
     let mut own = vec![];
@@ -27,24 +53,18 @@ pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, re
         report.add("Keystone in the API server", finding);
         own = tenants;
     }
-    let client = match Client::try_from(config) {
-        Ok(client) => client,
-        Err(error) => return report.add("API server", Finding::Bad(sentence(error))),
+    let (finding, client) = match Client::try_from(config) {
+        Ok(client) => match client.apiserver_version().await {
+            Ok(version) => (supported(&version.minor, &version.git_version), Some(client)),
+            Err(error) => {
+                let advice = "check the address in the kubeconfig, the network, and that the API server runs";
+                (Finding::Bad(format!("{}; {advice}", sentence(error))), None)
+            }
+        },
+        Err(error) => (Finding::Bad(sentence(error)), None),
     };
-    match client.apiserver_version().await {
-        Ok(version) => report.add("API server", supported(&version.minor, &version.git_version)),
-        Err(error) => {
-            let advice = "check the address in the kubeconfig, the network, and that the API server runs";
-            return report.add("API server", Finding::Bad(format!("{}; {advice}", sentence(error))));
-        }
-    }
-    tenants::check(&client, &own, report).await;
-    report.add("custom resources", resources(&client).await);
-    report.add("Stackube's pods", pods(&client).await);
-    report.add("nodes", nodes(&client).await);
-    if let Some(login) = login {
-        report.add("configuration", configuration(&client, &login.auth_url).await);
-    }
+    report.add("API server", finding);
+    client.map(|client| (client, own))
 }
 
 /// Whether the API server takes the token, and for which tenants.
@@ -73,7 +93,7 @@ fn supported(minor: &str, version: &str) -> Finding {
 }
 
 /// What only an administrator may see is skipped for others.
-fn unseen(error: kube::Error) -> Finding {
+pub(super) fn unseen(error: kube::Error) -> Finding {
     match error {
         kube::Error::Api(status) if status.code == 403 => {
             Finding::Unknown("only an administrator of the cluster can see this".to_owned())

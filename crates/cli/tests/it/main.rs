@@ -9,6 +9,8 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+mod tenants;
+
 const PASSWORD: &str = "correct horse battery staple";
 
 struct Login {
@@ -182,6 +184,17 @@ async fn says_what_is_wrong_and_never_a_secret() {
         "{output}{error}"
     );
     assert!(!output.contains("token-") && !output.contains(PASSWORD));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_is_off_is_remarked_when_a_token_is_issued() {
+    // The fake Keystone issues its tokens in 2020.
+    let login = Login::start().await;
+    let remarks = |error: &str| error.matches("s ahead of Keystone's: set both by NTP").count();
+    for (command, expected) in [("credential", 1), ("credential", 0), ("login", 1)] {
+        let (good, _, error) = login.run(&[command], &[]).await;
+        assert!(good && remarks(&error) == expected, "{command}: {error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
