@@ -22,7 +22,7 @@ build: ## all binaries, static
 
 .PHONY: unit
 unit: ## tests that need neither root nor a cluster
-	cargo test --workspace --lib --bins --test it --test crds --test dns --test guide
+	cargo test --workspace --lib --bins --test it --test crds --test bundle --test dns --test guide
 	cargo test --workspace --doc
 
 .PHONY: node-test

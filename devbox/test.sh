@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Tests of the devbox itself; prints one line per test, `ok NAME` or `FAILED NAME`, and ends with 1 if any failed.
-# usage: test.sh [running]
+# usage: test.sh [running|deployed]
 #
-# With `running` it leaves the running devbox alone. Without, it ends any devbox on this machine, several times, and leaves a
+# With `running` it leaves the running devbox alone; with `deployed` it looks whether `make devbox`, which has ended, changes anything when it
+# runs again. Without either, it ends any devbox on this machine, several times, and leaves a
 # new one behind; the cache should be filled.
 set -uo pipefail
 here=$(realpath "$(dirname "$0")")
@@ -85,6 +86,24 @@ up_again_changes_nothing() {
   after=$(identity) || return
   if [[ $before != "$after" ]]; then echo "was: $before, is: $after" && return 1; fi
   if ((SECONDS - begun > 15)); then echo "took $((SECONDS - begun)) s" && return 1; fi
+}
+
+# What must not change when Stackube is deployed again: pods and their restarts, what makes them, and what they are configured by.
+deployment() {
+  "$state/bin/kubectl" get crds,deployments,daemonsets,validatingadmissionpolicies,mutatingadmissionpolicies --namespace stackube-system \
+    --output jsonpath='{range .items[*]}{.kind} {.metadata.name} {.metadata.uid} {.metadata.generation}{"\n"}{end}' || return
+  "$state/bin/kubectl" get configmaps,secrets --namespace stackube-system \
+    --output jsonpath='{range .items[*]}{.kind} {.metadata.name} {.metadata.resourceVersion}{"\n"}{end}' || return
+  "$state/bin/kubectl" get pods --namespace stackube-system \
+    --output jsonpath='{range .items[*]}{.kind} {.metadata.name} {.metadata.uid} {.status.containerStatuses[*].restartCount}{"\n"}{end}'
+}
+
+deployed_again_changes_nothing() {
+  local before after
+  before=$(identity && deployment) || return
+  make --no-print-directory --directory "$here/.." devbox || return
+  after=$(identity && deployment) || return
+  diff <(echo "$before") <(echo "$after")
 }
 
 api_server_answers() {
@@ -192,7 +211,8 @@ test_all() {
 
 case ${1:-all} in
   running) test_running ;;
+  deployed) check "make devbox again changes nothing" deployed_again_changes_nothing ;;
   all) test_all ;;
-  *) echo "usage: test.sh [running]" >&2 && exit 2 ;;
+  *) echo "usage: test.sh [running|deployed]" >&2 && exit 2 ;;
 esac
 ((failures == 0))

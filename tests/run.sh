@@ -36,6 +36,7 @@ stage build built
 stage node tests/node.sh
 stage vm tests/vm.sh
 if stage devbox make --no-print-directory devbox; then
+  stage again devbox/test.sh deployed
   # What docs/deployment tells to try a new OpenStack with; it waits more than it works.
   stage verify devbox/devbox playbook verify > /dev/null &
   verify=$!

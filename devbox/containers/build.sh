@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
 # Makes the images that the devbox serves, as the storage of its registry.
-# usage: build.sh STORAGE_DIR KUBERNETES_DIR ETCD_DIR REGISTRY_DIR ROOTS_DIR (absolute; the last one made by roots.sh)
+# usage: build.sh STORAGE_DIR KUBERNETES_DIR ETCD_DIR METRICS_SERVER_DIR REGISTRY_DIR ROOTS_DIR (absolute; the last one made by roots.sh)
 #
 # Runs in a network namespace of its own, where the registry's port is free and nothing can be downloaded.
 set -euo pipefail
 cd "$(dirname "$0")"
-storage=${1:?storage directory} kubernetes=${2:?Kubernetes programs} etcd=${3:?etcd} registry=${4:?registry}
-roots=${5:?root file systems of nginx and busybox}
+storage=${1:?storage directory} kubernetes=${2:?Kubernetes programs} etcd=${3:?etcd} metrics=${4:?metrics-server}
+registry=${5:?registry} roots=${6:?root file systems of nginx and busybox}
 
 if [[ ${STACKUBE_IMAGE_NAMESPACE-} != 1 ]]; then
   exec env STACKUBE_IMAGE_NAMESPACE=1 unshare --net --mount --propagation private "$PWD/build.sh" "$@"
@@ -61,6 +61,7 @@ while read -r name; do
 done < <("$kubernetes/kubeadm" config images list --kubernetes-version "$("$kubernetes/kubeadm" version --output short)")
 
 program stackube/agnhost:latest "$kubernetes/agnhost" agnhost
+program stackube/metrics-server:latest "$metrics/metrics-server" program
 root library/busybox:latest busybox
 root library/nginx:latest nginx
 kill "$server"

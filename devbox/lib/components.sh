@@ -2,7 +2,7 @@
 # Programs made on the spot: Go modules (devbox/build/NAME) and Python environments (devbox/NAME), one cache entry each.
 
 # In the order of need: the longest build first, the rest while downloads of other parts run.
-go_components=(kubernetes gvisor containerd etcd runc registry tools)
+go_components=(kubernetes gvisor containerd etcd runc metrics-server registry tools)
 
 # component NAME: where the programs of a component are.
 component() {

@@ -34,7 +34,7 @@ compute_keys() {
       "$role"/tasks/install.yml "$role"/defaults "$role"/templates/{containerd,kubelet}.service.j2
   )
   keys[registry-layer]=$(
-    content_key -s "${keys[roots]} ${keys[kubernetes]} ${keys[etcd]} ${keys[registry]}" \
+    content_key -s "${keys[roots]} ${keys[kubernetes]} ${keys[etcd]} ${keys[metrics-server]} ${keys[registry]}" \
       devbox/layers/registry.sh devbox/containers devbox/rootfs
   )
   keys[configured]=$(

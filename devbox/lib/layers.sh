@@ -24,7 +24,7 @@ make_kubernetes_layer() {
 
 make_registry_layer() {
   "$devbox/layers/registry.sh" "$1" \
-    "$(component kubernetes)" "$(component etcd)" "$(component registry)" "$cache/roots-${keys[roots]}"
+    "$(component kubernetes)" "$(component etcd)" "$(component metrics-server)" "$(component registry)" "$cache/roots-${keys[roots]}"
 }
 
 # The two halves of the work that need not wait for each other: compiling, and downloading.
