@@ -121,6 +121,15 @@ impl Devbox {
         command
     }
 
+    /// Runs the `openstack` command as the cloud's administrator; standard output on success.
+    ///
+    /// # Errors
+    /// What it printed on standard error.
+    pub async fn openstack(&self, arguments: &[&str]) -> Result<String> {
+        let mut command = Command::new(self.state.join("bin/openstack"));
+        run(command.args(arguments), "").await
+    }
+
     /// Logs in to Keystone as a user of a project, both of domain Default; a new token.
     ///
     /// # Errors

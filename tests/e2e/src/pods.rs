@@ -120,6 +120,37 @@ pub async fn assert_reaches(devbox: &Devbox, namespace: &str, pod: &str, address
     .await;
 }
 
+/// Asserts that the pod is refused at once at `address` on all `ports`, as the eBPF programs do, and that no ping is answered: without
+/// them, an address to which there is no way would only keep silent.
+///
+/// # Panics
+/// When one is not.
+pub async fn assert_refused(devbox: &Devbox, namespace: &str, pod: &str, address: &str, ports: &[u16]) {
+    let list: Vec<String> = ports.iter().map(u16::to_string).collect();
+    let script = format!(
+        "for port in {}; do nc -w 2 {address} $port </dev/null 2>&1; done | grep -c 'Connection refused'; \
+         ping -c 1 -W 2 {address} >/dev/null 2>&1 && echo ping; echo done",
+        list.join(" ")
+    );
+    let seen = exec(devbox, namespace, pod, &script)
+        .await
+        .expect("a shell in the pod should work");
+    let expected = format!("{}\ndone", ports.len());
+    assert_eq!(seen.trim(), expected, "{namespace}/{pod} at {address}");
+}
+
+/// The node's address on the system network, which keeps silent instead of refusing: pods there have to reach it with their answers.
+///
+/// # Panics
+/// When the node has none.
+pub async fn own_port(devbox: &Devbox) -> String {
+    let address = devbox
+        .host("ip -4 -o address show dev stackube-sys | awk '{print $4}'")
+        .await;
+    let address = address.expect("the node should have a port of its own");
+    address.trim().trim_end_matches("/32").to_owned()
+}
+
 /// Asserts that nothing answers the pod at `address` on `port`, neither by TCP nor by ping, although the pod's own shell
 /// works.
 ///

@@ -1,6 +1,6 @@
 //! Tenants of tests: created from YAML like a person would, removed whatever happens, and checked for what they leave.
 
-use std::{future::Future, time::Duration};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use kube::{Api, ResourceExt, api::DeleteParams};
@@ -55,8 +55,21 @@ pub async fn with_two_tenants<F: Future<Output = ()>>(
     test: &str,
     body: impl FnOnce(Tenant, Tenant) -> F,
 ) {
-    with_tenant(devbox, &format!("{test}-a"), "", async |a| {
-        with_tenant(devbox, &format!("{test}-b"), "", async |b| body(a, b).await).await;
+    with_two_tenants_of(devbox, test, "", body).await;
+}
+
+/// As [`with_two_tenants`], with `spec` for both.
+///
+/// # Panics
+/// As [`with_tenant`].
+pub async fn with_two_tenants_of<F: Future<Output = ()>>(
+    devbox: &Devbox,
+    test: &str,
+    spec: &str,
+    body: impl FnOnce(Tenant, Tenant) -> F,
+) {
+    with_tenant(devbox, &format!("{test}-a"), spec, async |a| {
+        with_tenant(devbox, &format!("{test}-b"), spec, async |b| body(a, b).await).await;
     })
     .await;
 }
@@ -124,15 +137,57 @@ pub async fn delete(devbox: &Devbox, name: &str) {
     );
 }
 
-/// Asserts that neither Keystone nor Kubernetes has anything that a Tenant of this name, with a user of this name, is given.
+/// Asserts that neither Keystone nor Kubernetes nor the test host has anything that a Tenant of this name, with a user of this name, is
+/// given.
 ///
 /// # Panics
 /// With the list of what there is.
 pub async fn assert_nothing_named(devbox: &Devbox, name: &str) {
     // What Kubernetes removes by itself after its owner takes a moment.
     wait::until(&format!("nothing named {name}"), Duration::from_secs(30), || async {
-        let left = made_for(devbox, name).await?;
+        let mut left = made_for(devbox, name).await?;
+        left.extend(plugged_in(devbox, name).await?);
         ensure!(left.is_empty(), "{left:#?}");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+    assert_no_loose_device(devbox).await;
+}
+
+/// Interfaces of a namespace's pods that Open vSwitch has on the test host. A row without a sandbox's mark is not kubestackd's.
+async fn plugged_in(devbox: &Devbox, namespace: &str) -> Result<Vec<String>> {
+    let find = format!(
+        "ovs-vsctl --bare --columns=name find interface external_ids:stackube-pod-namespace={namespace} \
+           'external_ids:stackube-container!=\"\"'"
+    );
+    let names = devbox.host(&find).await?;
+    Ok(names
+        .split_whitespace()
+        .map(|name| format!("interface {name}"))
+        .collect())
+}
+
+/// Pods' devices on the test host that are not plugged in, of whatever namespace: a device does not tell.
+async fn loose_devices(devbox: &Devbox) -> Result<BTreeSet<String>> {
+    // Devices first: one that is made and plugged in meanwhile is not seen as loose.
+    let list = "ls /sys/class/net | grep ^sk; echo --; ovs-vsctl --bare --columns=name list interface";
+    let text = devbox.host(list).await?;
+    let (devices, plugged) = text.split_once("--\n").context("the host lists no interfaces")?;
+    let plugged: BTreeSet<&str> = plugged.split_whitespace().collect();
+    let loose = devices.split_whitespace().filter(|device| !plugged.contains(device));
+    Ok(loose.map(str::to_owned).collect())
+}
+
+/// Waits until the devices that are not plugged in now are gone, or have been plugged in: those of pods that end or start soon are.
+async fn assert_no_loose_device(devbox: &Devbox) {
+    let loose = wait::until("the host's devices", Duration::from_secs(5), || loose_devices(devbox)).await;
+    if loose.is_empty() {
+        return;
+    }
+    wait::until("no device without interface", Duration::from_secs(30), || async {
+        let now = loose_devices(devbox).await?;
+        let left: Vec<_> = loose.intersection(&now).collect();
+        ensure!(left.is_empty(), "{left:?}");
         Ok::<_, anyhow::Error>(())
     })
     .await;

@@ -16,7 +16,7 @@ use stackube_openstack::{
     },
 };
 
-use crate::shared;
+use crate::{immutable, shared};
 
 mod namespaces;
 
@@ -94,7 +94,7 @@ impl Estate {
     /// The spec of a Tenant that adopts `network` of this project.
     fn spec(&self, network: &str) -> String {
         format!(
-            "tenantID: \"{}\", network: {{networkID: \"{network}\", cidr: {RANGE}, gateway: {GATEWAY}}}",
+            "tenantID: \"{}\", domain: Default, network: {{networkID: \"{network}\", cidr: {RANGE}, gateway: {GATEWAY}}}",
             self.project
         )
     }
@@ -197,6 +197,7 @@ async fn a_network_of_the_project_is_used_and_stays() {
         let outside = attach(&session, &estate.router).await;
         tenant::create(&devbox, &estate.name, &spec).await.unwrap();
         tenant::active(&devbox, &estate.name).await;
+        immutable::assert_what_is_set_stays(&devbox, &estate.name).await;
         let address = pods::run(&devbox, &estate.name, "web", "adopted").await;
         assert!(
             address.starts_with("10.233.0."),

@@ -99,20 +99,21 @@ async fn what_a_tenant_writes_cannot_reach_a_node_or_somebody_else() {
     .await;
 }
 
-/// Asserts that a pod may be bound to a node by name by Kubernetes' controller of DaemonSets, and by nobody else.
+/// Asserts that a pod may be bound to a node by name, and run on one that is emptied, by Kubernetes' controller of DaemonSets,
+/// and by nobody else.
 async fn a_pod_of_a_daemon_set(client: &Client, who: &Identity, path: &str) {
     let terms = json!([{"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["stackube"]}]}]);
     let affinity =
         json!({"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}}});
-    let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"},
+    let mut pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "attack"},
         "spec": {"affinity": affinity, "containers": [{"name": "c", "image": "busybox"}]}});
+    let answer = who.try_create(client, path, &pod).await;
+    subresources::refused("a node by name", answer, "chosen by name");
+    pod["spec"]["tolerations"] = json!([{"key": "node.kubernetes.io/unschedulable", "operator": "Exists"}]);
+    let answer = who.try_create(client, path, &pod).await;
+    subresources::refused("an emptied node by name", answer, "operator empties");
     let controller = Identity::service_account("kube-system", "daemon-set-controller");
     controller.try_create(client, path, &pod).await.unwrap();
-    subresources::refused(
-        "a node by name",
-        who.try_create(client, path, &pod).await,
-        "chosen by name",
-    );
 }
 
 #[tokio::test]

@@ -1,40 +1,92 @@
 //! kubelet's probes and hooks of tenants' pods, whatever their addresses; and no pod's way to its node.
 
+use futures::join;
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use stackube_e2e::{
+    admin::create,
     devbox::Devbox,
     pods,
-    tenant::{with_tenant, with_two_tenants},
+    tenant::{with_tenant, with_two_tenants_of},
     wait,
 };
 
 use crate::shared;
 
-/// A pod that is started and ready only if every kind of probe reaches it, and that a hook has to reach as well.
+/// What `web` says in its log when its `preStop` hook has reached it.
+const LEAVES: &str = "the hook came";
+
+/// A pod that is started and ready only if every kind of probe reaches it, and that hooks have to reach as well; with the Secret that it
+/// has its certificate from.
 pub(crate) fn probed(namespace: &str, text: &str) -> Value {
-    let http = json!({"path": "/", "port": 80});
-    json!({
+    // kubelet believes any certificate.
+    let issued = rcgen::generate_simple_self_signed(["probed".to_owned()]).unwrap();
+    let (certificate, key) = (issued.cert.pem(), issued.signing_key.serialize_pem());
+    let secret = json!({
+        "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "web", "namespace": namespace},
+        "stringData": {"tls.crt": certificate, "tls.key": key},
+    });
+    let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web", "namespace": namespace},
-        "spec": {"terminationGracePeriodSeconds": 0, "containers": [
-            {
-                "name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent",
-                "command": ["sh", "-c", format!("mkdir /tmp/www && echo {text} > /tmp/www/index.html && exec httpd -f -p 80 -h /tmp/www")],
-                // The next container begins when this one serves.
-                "lifecycle": {"postStart": {"exec": {"command": ["sh", "-c", "until wget -q -O /dev/null http://127.0.0.1/; do sleep 0.2; done"]}}},
-                "startupProbe": {"httpGet": http, "periodSeconds": 1, "failureThreshold": 60},
-                "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
-                "livenessProbe": {"httpGet": http, "periodSeconds": 2, "failureThreshold": 3},
-            },
-            {
-                "name": "health", "image": "stackube/agnhost", "imagePullPolicy": "IfNotPresent",
-                "args": ["grpc-health-checking", "--port=5000", "--http-port=8081"],
-                // One attempt: kubelet kills the container when it fails, and starts it again.
-                "lifecycle": {"postStart": {"httpGet": http}},
-                "readinessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1},
-                "livenessProbe": {"exec": {"command": ["/agnhost", "help"]}, "periodSeconds": 10, "timeoutSeconds": 10},
-            },
-        ]},
+        "spec": {
+            "terminationGracePeriodSeconds": 0,
+            "containers": [plain(text), grpc(), https()],
+            "volumes": [{"name": "tls", "secret": {"secretName": "web"}}],
+        },
+    });
+    json!({"apiVersion": "v1", "kind": "List", "items": [secret, pod]})
+}
+
+/// The container that is asked by HTTP and TCP. Its shell ends it when it is told to: a hook runs only if there is time to wait for that.
+fn plain(text: &str) -> Value {
+    let http = json!({"path": "/", "port": 80});
+    let script = format!(
+        r"
+mkdir -p /tmp/www/cgi-bin
+echo {text} >/tmp/www/index.html
+cat >/tmp/www/cgi-bin/leave <<'END'
+#!/bin/sh
+echo {LEAVES} >/proc/1/fd/1
+printf 'Content-Type: text/plain\n\n'
+END
+chmod +x /tmp/www/cgi-bin/leave
+trap 'exit 0' TERM
+httpd -f -p 80 -h /tmp/www &
+wait"
+    );
+    json!({
+        "name": "web", "image": "busybox", "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", script],
+        "lifecycle": {
+            // The next container begins when this one serves.
+            "postStart": {"exec": {"command": ["sh", "-c", "until wget -q -O /dev/null http://127.0.0.1/; do sleep 0.2; done"]}},
+            "preStop": {"httpGet": {"path": "/cgi-bin/leave", "port": 80}},
+        },
+        "startupProbe": {"httpGet": http, "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
+        "livenessProbe": {"httpGet": http, "periodSeconds": 2, "failureThreshold": 3},
+    })
+}
+
+fn grpc() -> Value {
+    json!({
+        "name": "health", "image": "stackube/agnhost", "imagePullPolicy": "IfNotPresent",
+        "args": ["grpc-health-checking", "--port=5000", "--http-port=8081"],
+        // One attempt: kubelet kills the container when it fails, and starts it again.
+        "lifecycle": {"postStart": {"httpGet": {"path": "/", "port": 80}}},
+        "readinessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1},
+        "livenessProbe": {"exec": {"command": ["/agnhost", "help"]}, "periodSeconds": 10, "timeoutSeconds": 10},
+    })
+}
+
+fn https() -> Value {
+    let ask = json!({"path": "/", "port": 8443, "scheme": "HTTPS"});
+    json!({
+        "name": "secure", "image": "stackube/agnhost", "imagePullPolicy": "IfNotPresent",
+        "args": ["netexec", "--http-port=8443", "--udp-port=-1", "--tls-cert-file=/tls/tls.crt", "--tls-private-key-file=/tls/tls.key"],
+        "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": true}],
+        "startupProbe": {"httpGet": ask, "periodSeconds": 1, "failureThreshold": 60},
+        "readinessProbe": {"httpGet": ask, "periodSeconds": 1},
+        "livenessProbe": {"httpGet": ask, "periodSeconds": 2, "failureThreshold": 3},
     })
 }
 
@@ -46,15 +98,22 @@ async fn restarts(devbox: &Devbox, namespace: &str) -> String {
         .unwrap()
 }
 
-#[tokio::test]
-async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself() {
+/// What the first container of `web` says from its start to its end, or to now.
+async fn log(devbox: &Devbox, namespace: &str, follow: &str) -> String {
+    devbox
+        .kubectl(&["-n", namespace, "logs", "web", "--container=web", follow], "")
+        .await
+        .unwrap()
+}
+
+async fn each_by_itself(class: &str) {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
-    with_two_tenants(&devbox, "probe", async |a, b| {
+    let spec = format!("runtimeClassName: {class}");
+    with_two_tenants_of(&devbox, &format!("probe-{class}"), &spec, async |a, b| {
         let names = [a.name_any(), b.name_any()];
         for name in &names {
-            let pod = probed(name, name).to_string();
-            devbox.kubectl(&["create", "-f", "-"], &pod).await.unwrap();
+            create(&devbox, &probed(name, name)).await;
         }
         for name in &names {
             pods::ready(&devbox, name, "web").await;
@@ -74,9 +133,38 @@ async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself() {
         )
         .await;
         pods::ready(&devbox, &names[0], "web").await;
-        assert_eq!(restarts(&devbox, &names[1]).await, "0 0");
+        assert_eq!(restarts(&devbox, &names[1]).await, "0 0 0");
+
+        // The same for hooks.
+        let leave = [
+            "-n",
+            &names[1],
+            "delete",
+            "pod",
+            "web",
+            "--grace-period=60",
+            "--wait=false",
+        ];
+        let (said, left) = join!(log(&devbox, &names[1], "--follow"), devbox.kubectl(&leave, ""));
+        left.unwrap();
+        assert!(
+            said.contains(LEAVES),
+            "the preStop hook of a pod that is deleted: {said:?}"
+        );
+        let others = log(&devbox, &names[0], "--follow=false").await;
+        assert!(!others.contains(LEAVES), "another tenant's hook: {others:?}");
     })
     .await;
+}
+
+#[tokio::test]
+async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself() {
+    each_by_itself("runc").await;
+}
+
+#[tokio::test]
+async fn pods_of_two_tenants_with_one_subnet_are_probed_each_by_itself_on_gvisor() {
+    each_by_itself("gvisor").await;
 }
 
 #[tokio::test]

@@ -19,8 +19,10 @@ use stackube_openstack::id::ProjectId;
 
 use crate::shared;
 
+mod list;
 mod members;
 pub(crate) mod requests;
+mod running;
 pub(crate) mod tables;
 
 use members::Member;
@@ -92,7 +94,7 @@ async fn each_role_has_its_rights_in_its_namespace_and_none_elsewhere() {
         let others: Vec<&str> = OTHERS.into_iter().chain([foreign.as_str()]).collect();
         with_keystone(&devbox, async |keystone| {
             let (mut asked, mut tried) = ((0, 0), (0, 0));
-            let members = members::of(&devbox, keystone, &own).await;
+            let (members, ()) = tokio::join!(members::of(&devbox, keystone, &own), running::make(&devbox, &name));
             for (index, member) in members.iter().enumerate() {
                 let client = &member.client;
                 let (all, refused) = assert_reviewed(client, index, &name, &others).await;
@@ -102,7 +104,9 @@ async fn each_role_has_its_rights_in_its_namespace_and_none_elsewhere() {
                 assert!(reader.may(client, "get", tenants, "", &name).await.unwrap());
                 let (all, refused) = requests::assert_answered(client, index, &name, &others).await;
                 tried = (tried.0 + all, tried.1 + refused);
-                can_i(&devbox, member, index, &name, &foreign).await;
+                let (all, refused) = running::assert_answered(&devbox, member, index, &name, &foreign).await;
+                tried = (tried.0 + all, tried.1 + refused);
+                list::assert_shown(&devbox, member, index, &name, &foreign).await;
             }
             println!(
                 "rights: {} cells reviewed, {} refused; {} requests tried, {} refused",
@@ -115,33 +119,6 @@ async fn each_role_has_its_rights_in_its_namespace_and_none_elsewhere() {
         groups_that_only_look_like_it(&devbox, &name, &tenant::project_of(&own)).await;
     })
     .await;
-}
-
-/// What `kubectl auth can-i` prints, for a few cells.
-async fn can_i(devbox: &Devbox, member: &Member, index: usize, own: &str, foreign: &str) {
-    let questions = [
-        (&["get", "pods"][..], "yyy"),
-        (&["create", "deployments.apps"], "yy-"),
-        (&["create", "rolebindings.rbac.authorization.k8s.io"], "y--"),
-        (&["get", "pods", "--subresource=proxy"], "---"),
-    ];
-    for (question, expected) in questions {
-        for (namespace, may) in [(own, expected.as_bytes()[index] == b'y'), (foreign, false)] {
-            let command = [&["auth", "can-i"], question, &["-n", namespace]].concat();
-            match devbox.kubectl_with(&member.token, &command).await {
-                Ok(answer) => assert!(may && answer.trim() == "yes", "{}: {command:?}: {answer}", member.role),
-                // It prints `no`, and nothing of an error.
-                Err(error) => {
-                    let text = error.to_string().trim_end().to_owned();
-                    assert!(
-                        !may && text == "exit status: 1:",
-                        "{}: {command:?}: {text}",
-                        member.role
-                    );
-                }
-            }
-        }
-    }
 }
 
 /// Asserts that kubectl shows a member its own Tenant and Network, and not who else is there.
@@ -191,7 +168,7 @@ async fn groups_that_only_look_like_it(devbox: &Devbox, name: &str, project: &Pr
 }
 
 #[tokio::test]
-async fn rights_are_put_back_and_go_with_the_tenant() {
+async fn rights_and_limits_are_put_back_and_go_with_the_tenant() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
     let roles: Api<ClusterRole> = Api::all(devbox.kube.clone());
@@ -200,9 +177,15 @@ async fn rights_are_put_back_and_go_with_the_tenant() {
     tenant::create(&devbox, &name, "").await.unwrap();
     let old = tenant::active(&devbox, &name).await.status.unwrap();
     let bindings: Api<RoleBinding> = Api::namespaced(devbox.kube.clone(), &name);
-    bindings.delete("stackube-edit", &Default::default()).await.unwrap();
-    wait::until("the binding is back", Duration::from_secs(60), || {
-        bindings.get("stackube-edit")
+    let kept = [
+        "rolebinding/stackube-edit",
+        "resourcequota/stackube",
+        "limitrange/stackube",
+    ];
+    let call = |verb| [&["-n", name.as_str(), verb][..], &kept].concat();
+    devbox.kubectl(&call("delete"), "").await.unwrap();
+    wait::until("rights and limits are back", Duration::from_secs(60), || async {
+        devbox.kubectl(&call("get"), "").await
     })
     .await;
     roles.get(&tenant_reader(&name)).await.unwrap();

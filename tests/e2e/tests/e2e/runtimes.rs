@@ -1,5 +1,7 @@
 //! The same suite for pods on each runtime, and pods of two runtimes that talk to each other.
 
+mod volumes;
+
 use std::{process::Stdio, time::Duration};
 
 use anyhow::{Context, Result, ensure};
@@ -22,11 +24,13 @@ use crate::shared;
 /// What gVisor's kernel says when it is asked.
 const GVISOR: &str = "gVisor";
 
-/// What holds on every runtime: the class is forced, and probes, hooks, network, Services, names, the API, exec, logs work as ever.
+/// What holds on every runtime: the class is forced, and probes, hooks, network, Services, names, the API, exec, logs, attach and volumes work
+/// as ever.
 async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
     // Ready only if every kind of probe and hook reaches it.
     create(devbox, &probed(namespace, "of-web")).await;
     pods::create(devbox, namespace, "client", "client").await.unwrap();
+    volumes::make(devbox, namespace).await;
     let web = pods::ready(devbox, namespace, "web").await;
     pods::ready(devbox, namespace, "client").await;
     assert_runs_on(devbox, namespace, "web", class).await;
@@ -74,6 +78,7 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
         .await
         .unwrap();
     assert_eq!(copied.trim(), "5", "standard input of exec");
+    volumes::assert_work(devbox, namespace).await;
 }
 
 /// Asserts that the pod has this class, and the kernel that goes with it.
@@ -99,7 +104,7 @@ async fn services(devbox: &Devbox, namespace: &str) {
     assert!(seen.contains("10.96.0.10") && seen.contains("NXDOMAIN"), "{seen}");
     put_kubectl(devbox, namespace, "client").await;
     let seen = pods::exec(devbox, namespace, "client", "/tmp/kubectl get pods -o name").await;
-    assert_eq!(seen.unwrap().trim(), "pod/client\npod/web");
+    assert_eq!(seen.unwrap().trim(), "pod/client\npod/volumes\npod/web");
 }
 
 #[tokio::test]

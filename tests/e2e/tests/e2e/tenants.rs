@@ -22,9 +22,10 @@ use stackube_openstack::{
     network::Direction,
 };
 
-use crate::shared;
+use crate::{immutable, shared};
 
 mod drift;
+mod guests;
 mod quotas;
 mod refused;
 mod spoil;
@@ -76,6 +77,7 @@ async fn a_tenant_has_what_the_guide_says_and_leaves_nothing() {
         let limits: Api<LimitRange> = Api::namespaced(devbox.kube.clone(), &name);
         assert_eq!(limits.list(&Default::default()).await.unwrap().items.len(), 1);
         assert_counted(&devbox).await;
+        immutable::assert_what_is_not_set_stays_away(&devbox, &name).await;
     })
     .await;
 }

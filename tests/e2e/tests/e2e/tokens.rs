@@ -219,17 +219,34 @@ async fn set_members(devbox: &Devbox, owner: &Owner, members: &Value) {
     devbox.kubectl(&patch, "").await.unwrap();
 }
 
-/// The token of a new member.
-async fn member(devbox: &Devbox, keystone: &Keystone, owner: &Owner) -> String {
+/// A new member with a token by password and an application credential.
+struct Member {
+    token: String,
+    credential: Value,
+    /// Of the credential, in Keystone.
+    path: String,
+}
+
+async fn member(devbox: &Devbox, keystone: &Keystone, owner: &Owner) -> Member {
     let name = tenant::unique("member");
     let user = json!({"name": name, "domain_id": "default", "password": name});
     let user = keystone.make("users", "user", user).await.unwrap();
     set_members(devbox, owner, &json!([{"user": user, "role": "edit"}])).await;
     let proof = by_password(&user, &name);
-    wait::until("a member", Duration::from_secs(60), || {
+    let token = wait::until("a member", Duration::from_secs(60), || {
         keystone.issue(&proof, project(&owner.project))
     })
-    .await
+    .await;
+    let path = format!("users/{user}/application_credentials");
+    let body = json!({"name": "kept"});
+    let made = keystone.make_as(&token, &path, "application_credential", body).await;
+    let credential = made.unwrap();
+    let path = format!("{path}/{}", credential["id"].as_str().unwrap());
+    Member {
+        token,
+        credential,
+        path,
+    }
 }
 
 #[tokio::test]
@@ -246,7 +263,9 @@ async fn tokens_end_within_the_bound() {
             let taken = keystone.issue(&by_credential(&credential), None).await.unwrap();
             let stays = owner.token(keystone).await;
             let leaves = member(&devbox, keystone, &owner).await;
-            for token in [&revoked, &taken, &stays, &leaves] {
+            let by_credential_of_member = by_credential(&leaves.credential);
+            let left_behind = keystone.issue(&by_credential_of_member, None).await.unwrap();
+            for token in [&revoked, &taken, &stays, &leaves.token, &left_behind] {
                 whoami(&devbox, token).await.unwrap();
             }
             // A token lives no longer than the application credential that it was issued for.
@@ -265,7 +284,8 @@ async fn tokens_end_within_the_bound() {
                 ("revoked", &revoked),
                 ("taken away", &taken),
                 ("expired", &expired),
-                ("a member no more", &leaves),
+                ("a member no more", &leaves.token),
+                ("a member no more, by an application credential", &left_behind),
             ];
             for (what, token) in ended {
                 wait::until(what, BOUND, || async {
@@ -276,6 +296,11 @@ async fn tokens_end_within_the_bound() {
                 .await;
                 refused(&devbox, what, token).await;
             }
+            // The credential itself may stay in Keystone; without the role nobody comes in by it.
+            let again = keystone.issue(&by_credential_of_member, None).await.unwrap_err();
+            assert!(again.to_string().contains("401"), "{again:#}");
+            // Its owner's token, which made it, cannot remove it any more.
+            keystone.remove(&leaves.path).await.unwrap();
             whoami(&devbox, &stays).await.unwrap();
         })
         .await;

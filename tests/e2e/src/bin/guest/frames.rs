@@ -67,7 +67,13 @@ pub(crate) fn send(device: &str) -> Result<()> {
     say(&format!("sent {}", input.lines().count()))
 }
 
-/// Sends one frame as fast as it can, each time from another port.
+/// Where the lower half of TCP's sequence number is in such a frame, and IPv4's protocol.
+const SEQUENCE: std::ops::Range<usize> = 40..42;
+const PROTOCOL: usize = 23;
+const TCP: u8 = 6;
+
+/// Sends one frame as fast as it can, each time from another port. In TCP the sequence number makes up for the port, so that the
+/// checksum stays right.
 pub(crate) fn flood(device: &str) -> Result<()> {
     let mut socket = socket()?;
     let device = address_of(&mut socket, device)?;
@@ -81,6 +87,11 @@ pub(crate) fn flood(device: &str) -> Result<()> {
             .get_mut(SOURCE_PORT)
             .ok_or_else(|| wrong("a frame that is too short"))?;
         place.copy_from_slice(&port.to_be_bytes());
+        if frame.get(PROTOCOL) == Some(&TCP)
+            && let Some(place) = frame.get_mut(SEQUENCE)
+        {
+            place.copy_from_slice(&(!port).to_be_bytes());
+        }
         // A full queue is what a flood comes to.
         let _ = socket.send_to(&frame, &device);
     }

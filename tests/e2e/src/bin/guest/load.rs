@@ -9,6 +9,8 @@ use crate::{say, wrong};
 
 /// The DNS server of every pod.
 const DNS: ([u8; 4], u16) = ([10, 96, 0, 10], 53);
+/// The API server of every pod.
+const API: ([u8; 4], u16) = ([10, 96, 0, 1], 443);
 const GET: &[u8] = b"GET / HTTP/1.0\r\n\r\n";
 
 /// A question for the address of a name (RFC 1035 4.1).
@@ -22,7 +24,7 @@ fn question(name: &str) -> Vec<u8> {
     message
 }
 
-/// Asks for the name and gets the page of `address`, `count` times; prints `failed N p50 US p99 US`.
+/// Asks for the name, connects to the API server and gets the page of `address`, `count` times; prints `failed N p50 US p99 US`.
 pub(crate) fn requests(count: &str, name: &str, address: &str) -> Result<()> {
     let count: usize = count.parse().map_err(|_| wrong("no number"))?;
     let address: SocketAddr = address.parse().map_err(|_| wrong("no address"))?;
@@ -35,6 +37,7 @@ pub(crate) fn requests(count: &str, name: &str, address: &str) -> Result<()> {
             // RCODE 0 and at least one answer.
             let reply = udp(DNS.into(), &question).ok()?;
             (reply.get(3)? & 0xf == 0 && *reply.get(7)? > 0).then_some(())?;
+            tcp(API.into(), b"").ok()?;
             tcp(address, GET).ok()?.starts_with(b"HTTP/1.").then_some(())
         };
         match answers() {

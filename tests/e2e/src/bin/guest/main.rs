@@ -6,7 +6,7 @@
 //! | `send DEVICE` | frames in hex, one a line | how many were sent |
 //! | `watch` | | `watching`, then name and bytes of each marked frame, to the one called `end` |
 //! | `serve PORT` | | nothing: answers TCP and UDP with what it gets, `who` with the host's name, datagrams that begin with `hush` not at all |
-//! | `requests COUNT NAME ADDRESS` | | failures and percentiles of COUNT times a question to DNS and a GET |
+//! | `requests COUNT NAME ADDRESS` | | failures and percentiles of COUNT times a question to DNS, a connection to the API server and a GET |
 //! | `flood DEVICE` | one frame in hex | `flooding`; sends it from all ports in turn until it is ended |
 
 #![expect(clippy::print_stdout, reason = "this program answers on standard output")]

@@ -105,6 +105,19 @@ pub(super) fn begin(own: End, to: End, port: u16) -> Vec<u8> {
     datagram(own, to, port, b"")
 }
 
+/// What begins a connection, with the sequence number that goes with its port in a flood.
+pub(super) fn syn(own: End, to: End, port: u16) -> Vec<u8> {
+    const SOURCE: u16 = 4000;
+    let mut frame = vec![];
+    PacketBuilder::ethernet2(own.mac, to.mac)
+        .ipv4(own.address.octets(), to.address.octets(), 64)
+        .tcp(SOURCE, port, u32::from(!SOURCE), 64_240)
+        .syn()
+        .write(&mut frame, &[])
+        .unwrap();
+    frame
+}
+
 /// Without a checksum, so that its ports may change.
 fn datagram(from: End, to: End, port: u16, payload: &[u8]) -> Vec<u8> {
     let mut frame = vec![];

@@ -21,13 +21,34 @@ use crate::alone;
 /// Why what needs OpenStack waits.
 const AWAY: &str = "OpenStackUnavailable";
 /// An outage lasts so long at least: longer than a lease of the controller, and than several tries of its own.
-const OUTAGE: Duration = Duration::from_secs(30);
+const OUTAGE: Duration = Duration::from_secs(60);
 /// From an outage to the Tenant that says so: the tries of a call, and a pause between reconciles.
 const TOLD: Duration = Duration::from_secs(180);
 
-/// Kills the processes named `name` on the host, as a crash would.
+/// Kills the processes named `name` on the host, as a crash would. There must be one, or nothing would have been tried.
 async fn crash(devbox: &Devbox, name: &str) {
-    devbox.host(&format!("pkill -9 -x {name} || true")).await.unwrap();
+    let killed = devbox.host(&format!("pkill -9 -e -x {name}")).await;
+    killed.unwrap_or_else(|error| panic!("no process {name} to kill: {error:#}"));
+}
+
+/// Kills the daemon in the middle of a DEL: it stands still until a plugin that deletes waits for it.
+async fn crash_in_del(devbox: &Devbox, body: impl AsyncFnOnce()) {
+    // After a crash kubelet takes its time (a back-off) to start the daemon again.
+    wait::until("the daemon stands still", Duration::from_secs(90), || {
+        devbox.host("pkill -STOP -x kubestackd")
+    })
+    .await;
+    let killed = async {
+        body().await;
+        wait::until("a DEL waits for the daemon", Duration::from_secs(50), || async {
+            let call =
+                "for p in $(pgrep -x kubestack); do grep -qz CNI_COMMAND=DEL /proc/$p/environ && echo $p; done; true";
+            ensure!(!devbox.host(call).await?.is_empty(), "no plugin runs");
+            Ok(())
+        })
+        .await;
+    };
+    always(killed, crash(devbox, "kubestackd")).await;
 }
 
 /// The Neutron port of a pod, by which Open vSwitch knows its interface.
@@ -61,11 +82,13 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
         );
         let before = devbox.host(&rows).await.unwrap();
         assert_eq!(before.split_whitespace().count(), 2, "{before}");
-        devbox
-            .kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "")
-            .await
-            .unwrap();
-        crash(&devbox, "kubestackd").await;
+        crash_in_del(&devbox, async || {
+            devbox
+                .kubectl(&["-n", &name, "delete", "pod", "a", "b", "--wait=false"], "")
+                .await
+                .unwrap();
+        })
+        .await;
         devbox
             .kubectl(
                 &["-n", &name, "wait", "--for=delete", "pod/a", "pod/b", "--timeout=90s"],
@@ -166,6 +189,7 @@ async fn a_controller_that_starts_while_openstack_is_away_says_why_tenants_wait(
     tenant::create(&devbox, &going, "").await.unwrap();
     let project = tenant::project_of(&tenant::active(&devbox, &going).await);
     with_away(&devbox, "keystone neutron-api", async || {
+        let away = Instant::now();
         crash(&devbox, "stackube-contro").await;
         tenant::create(&devbox, &new, "").await.unwrap();
         devbox
@@ -181,6 +205,7 @@ async fn a_controller_that_starts_while_openstack_is_away_says_why_tenants_wait(
             Ok(())
         })
         .await;
+        tokio::time::sleep(OUTAGE.saturating_sub(away.elapsed())).await;
     })
     .await;
     tenant::active(&devbox, &new).await;

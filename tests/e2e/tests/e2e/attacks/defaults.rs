@@ -36,6 +36,11 @@ async fn what_is_left_out_is_filled_in_for_the_tenant() {
         let made = who.try_create(&devbox.kube, &services, &service).await.unwrap();
         assert_eq!(made["spec"]["allocateLoadBalancerNodePorts"], false);
         assert_eq!(made["spec"]["ports"][0].get("nodePort"), None);
+        let mut local = service;
+        local["spec"]["externalTrafficPolicy"] = json!("Local");
+        let made = who.try_create(&devbox.kube, &services, &local).await.unwrap();
+        assert_eq!(made["spec"]["externalTrafficPolicy"], "Cluster");
+        assert_eq!(made["spec"].get("healthCheckNodePort"), None);
 
         let none = who.warnings(&devbox.kube, &pods, &pod(json!({}))).await.unwrap();
         assert_eq!(none, "");

@@ -35,7 +35,9 @@ async fn no_subresource_gets_round_the_rules() {
         let base = format!("/api/v1/namespaces/{name}");
         pod(&devbox.kube, &who, &format!("{base}/pods")).await;
         proxies(&devbox.kube, &who, &administrator, &base).await;
-        bindings(&devbox.kube, &who, &administrator, &format!("{base}/pods/web/binding")).await;
+        for path in ["pods/web/binding", "bindings"] {
+            bindings(&devbox.kube, &who, &administrator, &format!("{base}/{path}")).await;
+        }
         tokens(&devbox.kube, &who, &format!("{base}/serviceaccounts/default/token")).await;
         rights(&devbox.kube, &who, &name).await;
         labels(&devbox.kube, &who, &administrator, &name).await;
@@ -56,6 +58,12 @@ async fn pod(client: &Client, who: &Identity, path: &str) {
         "a privileged debug container",
         who.try_patch(client, path, target, &privileged).await,
         "privileged",
+    );
+    let foreign = json!({"spec": {"ephemeralContainers": [{"name": "debug", "image": "registry:5000/a"}]}});
+    refused(
+        "a debug container of the node's network",
+        who.try_patch(client, path, target, &foreign).await,
+        "must have a full name",
     );
     for (what, target, patch, why) in [
         (
@@ -109,6 +117,10 @@ async fn gated(devbox: &Devbox, who: &Identity, namespace: &str) {
     let selects = |key: &str| json!({"spec": {"nodeSelector": {key: "stackube"}}});
     for (key, why) in [
         ("node-role.kubernetes.io/control-plane", "by their role"),
+        (
+            "node.kubernetes.io/exclude-from-external-load-balancers",
+            "by their role",
+        ),
         ("kubernetes.io/hostname", "chosen by name"),
     ] {
         refused(

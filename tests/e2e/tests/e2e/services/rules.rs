@@ -88,6 +88,7 @@ async fn a_service_leads_to_the_endpoints_that_kubernetes_says() {
         several_ports(&place).await;
         its_own_load_balancer(&place).await;
         another_range(&place).await;
+        both_families(&place).await;
     })
     .await;
 }
@@ -216,4 +217,20 @@ async fn another_range(place: &Place<'_>) {
         }
     })
     .await;
+}
+
+/// The cluster has IPv4 only: who would rather have IPv6 as well gets IPv4, and who insists on it is told.
+async fn both_families(place: &Place<'_>) {
+    let address = place
+        .service("dual", json!({"ipFamilyPolicy": "PreferDualStack"}))
+        .await;
+    place.endpoints("dual", json!([{"addresses": [place.web]}])).await;
+    place.assert(&address, "of-web").await;
+    let insists = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": {"name": "insists", "namespace": place.namespace},
+        "spec": {"ipFamilyPolicy": "RequireDualStack", "ports": [{"port": 80}]},
+    });
+    let call = ["create", "-f", "-"];
+    let refused = place.devbox.kubectl(&call, &insists.to_string()).await.unwrap_err();
+    assert!(format!("{refused:#}").contains("ipFamilyPolicy"), "{refused:#}");
 }

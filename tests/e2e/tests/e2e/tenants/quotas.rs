@@ -41,13 +41,20 @@ async fn quotas_reach_kubernetes_and_neutron() {
                 .await;
             };
             expect("3", 7).await;
-            let patch = r#"{"spec":{"quota":{"kubernetes":{"pods":"1"},"network":{"ports":9}}}}"#;
-            devbox
-                .kubectl(&["patch", "tenant", &name, "--type=merge", "-p", patch], "")
-                .await
-                .unwrap();
-            expect("1", 9).await;
-            pods::run(&devbox, &name, "counted", "counted").await;
+            let change = async |pods: &str, ports: i32| {
+                let quota = json!({"kubernetes": {"pods": pods}, "network": {"ports": ports}});
+                let patch = json!({"spec": {"quota": quota}}).to_string();
+                let call = ["patch", "tenant", &name, "--type=merge", "-p", &patch];
+                devbox.kubectl(&call, "").await.unwrap();
+                expect(pods, ports).await;
+            };
+            // The leg of the router is one already.
+            change("1", 1).await;
+            pods::create(&devbox, &name, "counted", "counted").await.unwrap();
+            let who = Identity::in_project(&devbox, &project, "stackube-edit").await;
+            assert_missing_ports_are_told(&devbox, &name, &who).await;
+            change("1", 9).await;
+            pods::ready(&devbox, &name, "counted").await;
             wait::until("the Tenant says what is in use", Duration::from_secs(90), || async {
                 let path = "jsonpath={range .status.usage[*]}{.resource}={.used}/{.hard} {end}";
                 let shown = devbox.kubectl(&["get", "tenant", &name, "-o", path], "").await?;
@@ -61,10 +68,33 @@ async fn quotas_reach_kubernetes_and_neutron() {
                 Ok(())
             })
             .await;
-            let who = Identity::in_project(&devbox, &project, "stackube-edit").await;
             assert_a_breach_is_told(&devbox, &name, &who).await;
         },
     )
+    .await;
+}
+
+/// Asserts that a user reads why its pod gets no address, and what to do.
+async fn assert_missing_ports_are_told(devbox: &Devbox, name: &str, who: &Identity) {
+    let flags = who.flags();
+    let mut call: Vec<&str> = flags.iter().map(String::as_str).collect();
+    call.extend([
+        "-n",
+        name,
+        "get",
+        "events",
+        "-o",
+        "custom-columns=O:.involvedObject.name,R:.reason,M:.message",
+    ]);
+    wait::until("an Event about Neutron's quota", Duration::from_secs(60), || async {
+        let events = devbox.kubectl(&call, "").await?;
+        let told = events.lines().any(|line| {
+            let words = ["counted ", " QuotaExceeded ", "raise quota.network.ports of the Tenant"];
+            words.iter().all(|word| line.contains(word))
+        });
+        ensure!(told, "{events}");
+        Ok(())
+    })
     .await;
 }
 
@@ -125,7 +155,7 @@ async fn assert_taken(devbox: &Devbox, project: &ProjectId, owner: &str) {
 }
 
 #[tokio::test]
-async fn an_adopted_project_stays_with_its_quota() {
+async fn an_adopted_project_stays_with_its_quota_and_what_its_owner_has() {
     let _guard = shared().await;
     let devbox = Devbox::connect().await;
     let session = devbox.cloud.service();
@@ -153,7 +183,7 @@ async fn an_adopted_project_stays_with_its_quota() {
     let tenant = tenant::active(&devbox, &name).await;
     assert_eq!(tenant::project_of(&tenant), project.id);
     assert_taken(&devbox, &project.id, &name).await;
-    tenant::delete(&devbox, &name).await;
+    guests::assert_survive(&devbox, &name, &project.id).await;
     let kept = session
         .get_project(&project.id)
         .await
