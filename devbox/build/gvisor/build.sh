@@ -7,6 +7,8 @@ set -euo pipefail
 cd "$(dirname "$0")"
 output=${1:?output directory}
 
+# A module has no directory until it has been downloaded.
+go mod download gvisor.dev/gvisor
 module=$(go list -m -f '{{.Dir}}' gvisor.dev/gvisor)
 version=$(go list -m -f '{{.Version}}' gvisor.dev/gvisor)
 score=pkg/shim/v1/manager.go

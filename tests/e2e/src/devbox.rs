@@ -79,13 +79,30 @@ impl Devbox {
     /// # Errors
     /// What kubectl printed on standard error.
     pub async fn kubectl_with(&self, token: &str, arguments: &[&str]) -> Result<String> {
+        self.kubectl_with_input(token, arguments, "").await
+    }
+
+    /// As [`Self::kubectl_with`], with `stdin`.
+    ///
+    /// # Errors
+    /// What kubectl printed on standard error.
+    pub async fn kubectl_with_input(&self, token: &str, arguments: &[&str], stdin: &str) -> Result<String> {
+        let kubeconfig = self.kubeconfig_of(token)?;
+        let mut command = self.kubectl_command(arguments);
+        run(command.env("KUBECONFIG", kubeconfig.path()), stdin).await
+    }
+
+    /// A kubeconfig of the bearer of a token, who has nothing else to show.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn kubeconfig_of(&self, token: &str) -> Result<tempfile::NamedTempFile> {
         let text = std::fs::read_to_string(self.state.join("kubeconfig"))?;
         let mut config: serde_json::Value = serde_saphyr::from_str(&text)?;
         config["users"][0]["user"] = serde_json::json!({ "token": token });
         let file = tempfile::NamedTempFile::new()?;
         std::fs::write(file.path(), config.to_string())?;
-        let mut command = self.kubectl_command(arguments);
-        run(command.env("KUBECONFIG", file.path()), "").await
+        Ok(file)
     }
 
     /// HTTP status of a GET by somebody who shows only this header `Authorization`.

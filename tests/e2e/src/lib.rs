@@ -16,6 +16,7 @@ pub mod controller;
 pub mod desk;
 pub mod devbox;
 pub mod events;
+pub mod forward;
 pub mod guest;
 pub mod guide;
 pub mod identity;

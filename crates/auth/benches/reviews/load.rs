@@ -46,6 +46,19 @@ impl Seen {
         self.latencies.len()
     }
 
+    /// Answers a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.latencies.len() as f64 / self.took.as_secs_f64()
+    }
+
+    /// The time in which this share of the answers came, in ms.
+    pub(crate) fn percentile(&self, percent: usize) -> f64 {
+        let mut sorted = self.latencies.clone();
+        sorted.sort_unstable();
+        let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
+        sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
+    }
+
     fn add(&mut self, answer: Option<bool>, latency: Duration) {
         self.latencies.push(latency);
         match answer {
@@ -58,19 +71,13 @@ impl Seen {
 
 impl fmt::Display for Seen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut sorted = self.latencies.clone();
-        sorted.sort_unstable();
-        let at = |percent: usize| {
-            let index = (sorted.len() * percent / 100).min(sorted.len().saturating_sub(1));
-            sorted.get(index).map_or(0.0, |latency| latency.as_secs_f64() * 1e3)
-        };
-        let rate = sorted.len() as f64 / self.took.as_secs_f64();
         write!(
             f,
-            "{rate:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>8} {:>8} {:>8}",
-            at(50),
-            at(99),
-            at(100),
+            "{:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>8} {:>8} {:>8}",
+            self.rate(),
+            self.percentile(50),
+            self.percentile(99),
+            self.percentile(100),
             self.let_in,
             self.refused,
             self.failed

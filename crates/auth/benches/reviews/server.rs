@@ -15,6 +15,7 @@ use crate::support::{self, Tokens};
 
 const KEYSTONE: &str = "STACKUBE_BENCH_KEYSTONE";
 const CERTIFICATES: &str = "STACKUBE_BENCH_CERTIFICATES";
+const MEMORY: &str = "STACKUBE_BENCH_CACHE_SECONDS";
 /// Unit of the times in /proc/PID/stat (USER_HZ, fixed in Linux's ABI).
 const TICK: Duration = Duration::from_millis(10);
 
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_millis(10);
 pub(crate) struct Arguments {
     keystone: String,
     certificates: PathBuf,
+    cache_ttl: Duration,
 }
 
 impl Arguments {
@@ -29,18 +31,18 @@ impl Arguments {
         Some(Self {
             keystone: std::env::var(KEYSTONE).ok()?,
             certificates: std::env::var_os(CERTIFICATES)?.into(),
+            cache_ttl: Duration::from_secs(std::env::var(MEMORY).ok()?.parse().ok()?),
         })
     }
 }
 
-/// Serves until it is killed; prints its address first. Threads and limits are those of the real program, but for the longest
-/// memory that it may be given: on a slow machine a phase must not outlive it.
+/// Serves until it is killed; prints its address first. Threads and limits are those of the real program, but for how long it remembers.
 pub(crate) fn run(arguments: &Arguments) {
     let mut one = CpuSet::new();
     one.set(0);
     sched_setaffinity(None, &one).unwrap();
     let limits = Limits {
-        cache_ttl: Duration::from_secs(300),
+        cache_ttl: arguments.cache_ttl,
         ..Limits::default()
     };
     let (service, metrics) = support::service(&arguments.keystone, limits);
@@ -81,7 +83,8 @@ impl Drop for Server {
 }
 
 impl Server {
-    pub(crate) async fn start() -> Self {
+    /// Starts one that remembers good tokens for `cache_ttl`, in whole seconds.
+    pub(crate) async fn start(cache_ttl: Duration) -> Self {
         let tokens = Tokens::default();
         let keystone = support::keystone(&tokens, Duration::ZERO).await;
         let (authority, certificates) = (support::authority(), tempfile::tempdir().unwrap());
@@ -89,6 +92,7 @@ impl Server {
         let mut process = Command::new(std::env::current_exe().unwrap())
             .env(KEYSTONE, keystone.uri())
             .env(CERTIFICATES, certificates.path())
+            .env(MEMORY, cache_ttl.as_secs().to_string())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();

@@ -53,3 +53,34 @@ async fn a_keystone_that_hangs_holds_up_no_one_for_long() {
     assert!(answers.iter().all(|status| status["error"].is_string()));
     assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
 }
+
+#[tokio::test]
+async fn a_known_user_fails_as_quickly_as_anybody_once_the_memory_is_over() {
+    let limits = Limits {
+        cache_ttl: Duration::from_secs(1),
+        ..Limits::default()
+    };
+    let webhook = Webhook::start(limits, Duration::ZERO).await;
+    webhook.tokens.add(&token(1));
+    assert!(webhook.lets_in(&token(1)).await);
+    webhook.tokens.break_down(true);
+    until("the bound of the cached token", || async {
+        !webhook.lets_in(&token(1)).await
+    })
+    .await;
+    let started = Instant::now();
+    for _ in 0..20 {
+        let status = webhook.review(&token(1)).await;
+        assert!(
+            status["authenticated"] == false && status["error"].as_str().unwrap().contains("Keystone"),
+            "{status}"
+        );
+    }
+    // Were each to wait for a slot or for Keystone, it would be seconds each.
+    assert!(started.elapsed() < Duration::from_secs(8), "{:?}", started.elapsed());
+    webhook.tokens.break_down(false);
+    until("the user is let in again", || async {
+        webhook.lets_in(&token(1)).await
+    })
+    .await;
+}

@@ -2,20 +2,20 @@
 
 mod volumes;
 
-use std::{process::Stdio, time::Duration};
+use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::ensure;
 use k8s_openapi::api::core::v1::{Namespace, Pod};
 use kube::{Api, ResourceExt};
 use stackube_e2e::{
     admin::create,
     devbox::Devbox,
+    forward,
     pods::{self, assert_cut_off, assert_reaches},
     services::{expose, label},
     tenant::with_tenant,
     wait,
 };
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 
 use crate::probes::probed;
 use crate::services::put_kubectl;
@@ -114,7 +114,7 @@ async fn pods_on_runc() {
     with_tenant(&devbox, "runc", "runtimeClassName: runc", async |tenant| {
         let name = tenant.name_any();
         suite(&devbox, &name, "runc").await;
-        let answer = forwarded(&devbox, &name, "web").await.unwrap();
+        let answer = forward::get(&devbox, None, &name, "web").await.unwrap();
         assert!(answer.ends_with("of-web\n"), "{answer:?}");
     })
     .await;
@@ -128,7 +128,7 @@ async fn pods_on_gvisor() {
         let name = tenant.name_any();
         suite(&devbox, &name, "gvisor").await;
         // Documented: containerd looks for the port outside of the sandbox.
-        let answer = forwarded(&devbox, &name, "web").await.unwrap_or_default();
+        let answer = forward::get(&devbox, None, &name, "web").await.unwrap_or_default();
         assert_eq!(
             answer, "",
             "port-forward works with gVisor now: say so in docs/operator/runtimes.md"
@@ -194,32 +194,4 @@ async fn a_runtime_that_the_cluster_lacks_is_refused() {
     let message = tenant.status.and_then(|status| status.message).unwrap_or_default();
     assert!(message.contains("no RuntimeClass kata"), "{message}");
     stackube_e2e::tenant::delete(&devbox, &name).await;
-}
-
-/// What the pod's port 80 answers through `kubectl port-forward`.
-async fn forwarded(devbox: &Devbox, namespace: &str, pod: &str) -> Result<String> {
-    let mut kubectl = devbox
-        .kubectl_command(&["-n", namespace, "port-forward", "--address=127.0.0.1", pod, ":80"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let output = kubectl.stdout.take().context("no standard output")?;
-    let mut lines = BufReader::new(output).lines();
-    let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line())
-        .await??
-        .context("kubectl ended")?;
-    let port = line
-        .split(['>', '-'])
-        .next()
-        .and_then(|text| text.trim().rsplit(':').next().map(str::to_owned));
-    let port: u16 = port.context("no port")?.parse()?;
-    let exchange = async {
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<_, anyhow::Error>(answer)
-    };
-    tokio::time::timeout(Duration::from_secs(20), exchange).await?
 }

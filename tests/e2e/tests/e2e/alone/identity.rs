@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use kube::ResourceExt;
+use k8s_openapi::api::admissionregistration::v1::ValidatingAdmissionPolicyBinding as Binding;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, PostParams},
+};
 use secrecy::ExposeSecret;
 use stackube_e2e::{
     always::always,
@@ -91,6 +95,38 @@ async fn keystone_away_ends_logins_at_their_bound_and_disturbs_nothing_else() {
         .await;
         assert_eq!(desk.token().unwrap(), known);
         tenant::active(&devbox, &name).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn doctor_names_the_binding_that_somebody_deleted() {
+    let _guard = alone().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "doctor", "", async |tenant| {
+        let desk = Desk::of(&devbox, &tenant).await.unwrap();
+        let admin = devbox.clouds().with_file_name("kubeconfig");
+        let administrator = [("KUBECONFIG", admin.to_str().unwrap())];
+        // The policy only warns, so that a test that is killed here leaves nobody less isolated.
+        let (api, name) = (Api::<Binding>::all(devbox.kube.clone()), "stackube-no-bandwidth");
+        let mut binding = api.get(name).await.unwrap();
+        api.delete(name, &DeleteParams::default()).await.unwrap();
+        let body = async {
+            let (all_well, report) = desk.doctor(&administrator).await.unwrap();
+            let said = format!("there is no ValidatingAdmissionPolicyBinding {name}: ");
+            let says = report
+                .lines()
+                .any(|line| line.contains("FAILED") && line.contains(&said) && line.contains("kubectl apply"));
+            assert!(!all_well && says, "{report}");
+        };
+        always(body, async {
+            binding.metadata.resource_version = None;
+            binding.metadata.uid = None;
+            api.create(&PostParams::default(), &binding).await.unwrap();
+        })
+        .await;
+        let (all_well, report) = desk.doctor(&administrator).await.unwrap();
+        assert!(all_well, "{report}");
     })
     .await;
 }

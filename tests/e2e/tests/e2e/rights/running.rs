@@ -2,7 +2,7 @@
 
 use http::Method;
 use serde_json::json;
-use stackube_e2e::{devbox::Devbox, pods};
+use stackube_e2e::{devbox::Devbox, forward, pods};
 
 use super::{
     members::Member,
@@ -64,10 +64,24 @@ pub(super) async fn make(devbox: &Devbox, namespace: &str) {
             "spec": {"containers": [{"name": "c", "image": "busybox"}]}}}});
     let create = ["-n", namespace, "create", "-f", "-"];
     devbox.kubectl(&create, &deployment.to_string()).await.unwrap();
-    pods::run(devbox, namespace, "web", "of-a").await;
+    devbox.kubectl(&create, &listener(namespace).to_string()).await.unwrap();
+    tokio::join!(
+        pods::run(devbox, namespace, "web", "of-a"),
+        pods::ready(devbox, namespace, "listener")
+    );
 }
 
-/// As [`requests::assert_answered`](super::requests::assert_answered), and runs a command by kubectl.
+/// A pod with a container for each who may attach: it repeats what it hears, and ends with the first who attaches.
+fn listener(namespace: &str) -> serde_json::Value {
+    let container = |index: usize| {
+        json!({"name": format!("c{index}"), "image": "busybox", "imagePullPolicy": "IfNotPresent",
+            "command": ["cat"], "stdin": true, "stdinOnce": true})
+    };
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "listener", "namespace": namespace},
+        "spec": {"terminationGracePeriodSeconds": 0, "restartPolicy": "Never", "containers": [container(0), container(1)]}})
+}
+
+/// As [`requests::assert_answered`](super::requests::assert_answered), and opens each kind of stream by kubectl.
 pub(super) async fn assert_answered(
     devbox: &Devbox,
     member: &Member,
@@ -75,12 +89,34 @@ pub(super) async fn assert_answered(
     own: &str,
     foreign: &str,
 ) -> (usize, usize) {
-    let echo = ["-n", own, "exec", "web", "--", "echo", "inside"];
-    match devbox.kubectl_with(&member.token, &echo).await {
-        Ok(text) => assert!(index < 2 && text.trim() == "inside", "{}: {text}", member.role),
-        Err(error) => {
-            let text = format!("{error:#}");
-            assert!(index == 2 && text.contains("forbidden"), "{}: {text}", member.role);
+    let kubectl = async |arguments: &[&str], stdin| {
+        let arguments = [&["-n", own], arguments].concat();
+        devbox.kubectl_with_input(&member.token, &arguments, stdin).await
+    };
+    // One who may not attach needs none of its own.
+    let container = format!("--container=c{}", index.min(1));
+    let attach = ["attach", "--stdin", "listener", container.as_str()];
+    let streams = [
+        (
+            "exec",
+            "inside",
+            kubectl(&["exec", "web", "--", "echo", "inside"], "").await,
+        ),
+        ("attach", "said to it", kubectl(&attach, "said to it\n").await),
+        (
+            "port-forward",
+            "of-a",
+            forward::get(devbox, Some(&member.token), own, "web").await,
+        ),
+    ];
+    for (stream, expected, answer) in streams {
+        let role = member.role;
+        match answer {
+            Ok(text) => assert!(index < 2 && text.contains(expected), "{stream} of {role}: {text}"),
+            Err(error) => {
+                let text = format!("{error:#}");
+                assert!(index == 2 && text.contains("forbidden"), "{stream} of {role}: {text}");
+            }
         }
     }
     assert_rows(&member.client, RUNNING, index, own, &[foreign]).await
