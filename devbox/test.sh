@@ -64,6 +64,23 @@ killed_up_goes_away() {
   down_leaves_nothing
 }
 
+# The same while something of the cache is made, in a cache of its own that lacks it.
+killed_build_goes_away() {
+  local missing=$1 seconds=$2 of=${STACKUBE_CACHE:-$HOME/.cache/stackube} entry
+  # On the same disk: an entry is complete by a rename.
+  local STACKUBE_CACHE=$of/tmp/test
+  rm -rf "$STACKUBE_CACHE" && mkdir -p "$STACKUBE_CACHE" || return
+  for entry in "$of"/*-*; do
+    [[ ${entry##*/} == "$missing"-* ]] || ln -s "$entry" "$STACKUBE_CACHE/"
+  done
+  export STACKUBE_CACHE
+  killed_up_goes_away "$seconds"
+  local status=$?
+  if ! ls -d "$STACKUBE_CACHE/tmp/$missing".*/; then echo "$missing was not being made after $seconds s" && status=1; fi
+  rm -rf "$STACKUBE_CACHE"
+  return "$status"
+}
+
 up_after_kill_finishes() {
   "$devbox" up &
   local up=$!
@@ -203,6 +220,8 @@ test_all() {
   check "down, twice, leaves nothing" down_leaves_nothing
   check "down after a kill while the host boots" killed_up_goes_away 2.5
   check "down after a kill while Kubernetes starts" killed_up_goes_away 15
+  check "down after a kill while images are made" killed_build_goes_away registry-layer 10
+  check "down after a kill while hosts are configured" killed_build_goes_away configured 30
   check "up after a kill finishes" up_after_kill_finishes 5
   test_running
   check "down leaves nothing" down_leaves_nothing

@@ -93,9 +93,10 @@ pub(super) async fn assert_answered(
         let arguments = [&["-n", own], arguments].concat();
         devbox.kubectl_with_input(&member.token, &arguments, stdin).await
     };
-    // One who may not attach needs none of its own.
-    let container = format!("--container=c{}", index.min(1));
-    let attach = ["attach", "--stdin", "listener", container.as_str()];
+    // kubectl refuses by itself to attach to a pod that has ended, as the listener has for the third.
+    let listening = [("listener", "c0"), ("listener", "c1"), ("web", "")];
+    let (pod, container) = listening[index];
+    let attach = ["attach", "--stdin", pod, "--container", container];
     let streams = [
         (
             "exec",
