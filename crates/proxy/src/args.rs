@@ -9,6 +9,7 @@ use clap::{Parser, Subcommand};
 use stackube_daemon::LogFormat;
 
 use crate::model::{ObjectName, Vip};
+use crate::ration::LIMIT;
 
 /// Address of the node on the host link.
 pub const LINK_ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 77, 1);
@@ -76,6 +77,9 @@ pub struct RunOptions {
     /// Services of the system network that every network may use, as `namespace/name` with commas or white space between them.
     #[arg(long, env = "STACKUBE_SHARED_SERVICES", default_value = "")]
     pub shared_services: Shared,
+    /// Parts of Services and EndpointSlices that this node keeps of one namespace: objects, ports, endpoints.
+    #[arg(long, env = "STACKUBE_NAMESPACE_PARTS", default_value_t = LIMIT)]
+    pub namespace_parts: usize,
     /// DNS queries that a pod may send in a second, on average.
     #[arg(long, env = "STACKUBE_DNS_POD_RATE", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
     pub dns_pod_rate: u32,

@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use crate::model::ObjectName;
 use crate::watch::{Change, Kind, Object};
 
-/// Parts that a namespace may have. A part is a Service or EndpointSlice, a port or endpoint in one, or a zone that an endpoint is meant
+/// Parts that a namespace may have, unless the operator says otherwise. A part is a Service or EndpointSlice, a port or endpoint in one, or a zone that an endpoint is meant
 /// for; it takes some hundred bytes. A tenant has one namespace.
 pub const LIMIT: usize = 1 << 15;
 
@@ -29,12 +29,6 @@ pub struct Ration {
 struct Parts {
     kept: usize,
     left_out: usize,
-}
-
-impl Default for Ration {
-    fn default() -> Self {
-        Self::new(LIMIT)
-    }
 }
 
 impl Ration {

@@ -21,6 +21,7 @@ use crate::model::{Cluster, Platform, Viewpoint};
 use crate::names::{Names, PodIdentities};
 use crate::serve::{self, Readiness};
 use crate::watch;
+use crate::ration::Ration;
 use crate::worker::Worker;
 
 /// Port of the DNS server on the link.
@@ -47,7 +48,8 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
     let serving = tokio::spawn(serve::serve(tcp, unix, metrics.clone(), readiness.clone(), end.clone()));
 
     let (changes, watches) = watch::start(&client, &options.node_name, &metrics);
-    let worker = Worker::new(cluster(&options), &options.root(), &names, metrics, readiness.clone());
+    let ration = Ration::new(options.namespace_parts);
+    let worker = Worker::new(ration, cluster(&options), &options.root(), &names, metrics, readiness.clone());
     let answering = tokio::spawn(names.serve(readiness, worker.complete(), stop.clone()));
     info!(node = options.node_name, "started");
     let result = worker.run(changes, stop.clone()).await;

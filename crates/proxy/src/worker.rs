@@ -66,10 +66,17 @@ pub struct Worker {
 
 impl Worker {
     /// Nothing is written yet. `names` gets every change, too.
-    pub fn new(cluster: Cluster, maps: &Path, names: &Names, metrics: Metrics, readiness: Readiness) -> Self {
+    pub fn new(
+        ration: Ration,
+        cluster: Cluster,
+        maps: &Path,
+        names: &Names,
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Self {
         let now = Instant::now();
         Self {
-            ration: Ration::default(),
+            ration,
             rationed: BTreeSet::new(),
             cluster,
             desired: Desired::default(),

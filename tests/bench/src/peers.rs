@@ -117,6 +117,8 @@ pub(crate) fn stackube_proxy(lab: &Lab, cluster: &Cluster, site: &Site, programs
         format!("--maps={}", lab.path("bpf").join(site.name).display()),
         format!("--socket={}", socket(lab, site)),
         "--dns-upstreams=127.0.0.1:9".to_owned(),
+        // All Services are in one namespace: seven parts each.
+        "--namespace-parts=100000".to_owned(),
         "--dns-pod-rate=1000000".to_owned(),
         "--dns-pod-burst=1000000".to_owned(),
     ];
