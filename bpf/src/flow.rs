@@ -2,8 +2,8 @@
 
 use crate::{
     abi::{
-        Affinity, AffinityKey, Backend, BackendKey, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, Flow, FlowKey, HAIRPIN, Pod,
-        REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_HOST, Service, ServiceKey, reason,
+        Affinity, AffinityKey, Backend, BackendKey, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, Flow, FlowKey, HAIRPIN, POD_NODE,
+        Pod, QUESTION, REVERSE, SEEN_DATA, SEEN_FIN, SEEN_RESET, SERVICE_DNS, SERVICE_HOST, Service, ServiceKey, reason,
     },
     from_pod::is_infrastructure,
     head::{FIN, Inside, RST, SYN},
@@ -13,7 +13,7 @@ use crate::{
 
 const ANY: u64 = 0;
 const NO_EXIST: u64 = 1;
-/// Idle time after which a datagram is taken for a new flow; user space removes it about then.
+/// Idle time after which a datagram is taken for a new flow; user space removes it about then, or before.
 const IDLE: u64 = 180_000_000_000;
 /// Ports that are tried when the pod's own would make two flows one.
 const TRIES: u32 = 8;
@@ -267,8 +267,9 @@ extern "C" fn chosen_flow(pod: *const Pod, forward: *const FlowKey, service: *co
         } else {
             FLOW_NETWORK
         },
-        state: 0,
-        weight: service.weight,
+        state: if service.flags & SERVICE_DNS != 0 { QUESTION } else { 0 },
+        // Through the node's own port come what the node does itself, and what has counted at a pod.
+        weight: if pod.flags & POD_NODE != 0 { 1 } else { service.weight },
     };
     DONE
 }
@@ -326,7 +327,7 @@ extern "C" fn enter_pair(pod: *const Pod, forward: *const FlowKey, flow: *mut Fl
         }
         // What is left of a flow between the same ends may be taken over.
         let own = find(&key).is_some_and(|found| {
-            found.kind == flow.kind && found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port
+            found.kind == flow.kind && found.weight == flow.weight && found.remote == forward.remote && found.remote_port == forward.remote_port && found.local_port == forward.local_port
         });
         if own && flow.kind != FLOW_DIRECT {
             entered = FLOWS_MAP.insert(&key, &reverse, ANY).is_ok();

@@ -2,8 +2,9 @@
 
 use crate::{
     abi::{
-        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, DNS_PORT, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, FlowKey, Fragment,
-        FragmentKey, HAIRPIN, HOOK_FROM_POD, HostFlowKey, ICMP, Pod, REVERSE, SERVICE_HOST, Service, ServiceKey, Settings, TCP, UDP, reason,
+        BUCKET_DNS, BUCKET_FRAGMENT, BUCKET_HOST, FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, Flow, FlowKey, Fragment,
+        FragmentKey, HAIRPIN, HOOK_FROM_POD, HostFlowKey, ICMP, POD_NODE, Pod, QUESTION, REVERSE, SERVICE_DNS, SERVICE_HOST, Service,
+        ServiceKey, Settings, TCP, reason,
     },
     flow,
     head::{ARP, Ends, Frame, IPV4, Inside, Piece, RST, address, read, rewrite},
@@ -166,7 +167,7 @@ impl<P: Packet> From<'_, P> {
                 || !inside.opens()
                 || unsafe { SERVICES.get(service_key) }.is_some_and(|service| flow::holds(&forward, found, inside, service))
             {
-                if found.kind == FLOW_HOST && !self.may_ask_host(false) {
+                if found.kind == FLOW_HOST && !self.may_ask_host(found.state & QUESTION != 0, false) {
                     return Next::drop(reason::DROPPED_RATE);
                 }
                 flow::touch(found, inside);
@@ -195,7 +196,7 @@ impl<P: Packet> From<'_, P> {
             return Next::drop(reason::DROPPED_RACE); // of a connection that nobody knows
         }
         // Before the flow is entered: a question too many is not to take room in the table.
-        if service.flags & SERVICE_HOST != 0 && !self.may_ask_host(true) {
+        if service.flags & SERVICE_HOST != 0 && !self.may_ask_host(service.flags & SERVICE_DNS != 0, true) {
             return Next::drop(reason::DROPPED_RATE);
         }
         match flow::begin(told.pod, forward, service) {
@@ -210,14 +211,15 @@ impl<P: Packet> From<'_, P> {
         }
     }
 
-    /// Whether the pod's rates let the packet over the host link: each question to DNS counts, and each flow that begins.
+    /// Whether the pod's rates let the packet over the host link: each question to DNS counts, and each flow that begins. What comes by
+    /// the node's own port is the node's, or was counted at a pod.
     #[inline(always)]
-    fn may_ask_host(&self, begins: bool) -> bool {
-        let (told, inside) = (self.told, self.told.inside);
-        if inside.protocol == UDP && inside.destination_port == DNS_PORT {
+    fn may_ask_host(&self, question: bool, begins: bool) -> bool {
+        let told = self.told;
+        if question {
             return take(told.ifindex, BUCKET_DNS);
         }
-        !begins || take(told.ifindex, BUCKET_HOST)
+        !begins || told.pod.flags & POD_NODE != 0 || take(told.ifindex, BUCKET_HOST)
     }
 
     /// The ends that its flow gives the packet.

@@ -180,9 +180,9 @@ pub struct Service {
     pub id: u32,
     /// Number of backends; slots from 0.
     pub backends: u32,
-    /// [`SERVICE_HOST`].
+    /// [`SERVICE_HOST`] and [`SERVICE_DNS`], or 0.
     pub flags: u16,
-    /// [`Flow::weight`] of its flows.
+    /// [`Flow::weight`] of its flows, but for those of the node's own port.
     pub weight: u16,
     /// Seconds that a client stays with a backend; 0 without session affinity.
     pub affinity: u32,
@@ -192,6 +192,9 @@ pub struct Service {
 
 /// [`Service::flags`]: the backends are reached over the host link, from the pod's alias.
 pub const SERVICE_HOST: u16 = 1;
+/// [`Service::flags`]: questions to the node's own DNS server. They have a rate of their own, and are over soon. Any other service on
+/// port 53 is one like others: the node keeps a connection for each flow to it.
+pub const SERVICE_DNS: u16 = 2;
 
 /// Key of `backends`.
 #[repr(C)]
@@ -262,7 +265,7 @@ pub struct Flow {
     pub generation: u32,
     /// [`FLOW_DIRECT`] and so on.
     pub kind: u8,
-    /// [`SEEN_FIN`] and so on, of packets in this direction.
+    /// [`SEEN_FIN`] and so on, of packets in this direction, and [`QUESTION`].
     pub state: u8,
     /// What the entry counts of its pod's quota: 1 or [`HOST_WEIGHT`].
     pub weight: u16,
@@ -277,8 +280,8 @@ pub const FLOW_HOST: u8 = 2;
 /// [`Flow::kind`]: to the pod itself.
 pub const FLOW_HAIRPIN: u8 = 3;
 
-/// [`Flow::weight`] of connections over the host link: each is one that the node keeps for the pod, and one of the node's own port if it
-/// goes to a shared Service; so are datagrams. Questions to DNS are not, as the node does not track them.
+/// [`Flow::weight`] of a pod's connections over the host link: each is one that the node keeps for the pod, and one of the node's own port
+/// if it goes to a shared Service; so are datagrams. Questions to the node's DNS server are not, as the node does not track them.
 pub const HOST_WEIGHT: u16 = 16;
 /// How many times a pod's quota the node's own port has. What the 110 pods of a node, as many as Kubernetes recommends, can have over
 /// the host link leaves an eighth of it to the node itself.
@@ -290,6 +293,8 @@ pub const SEEN_DATA: u8 = 1;
 pub const SEEN_FIN: u8 = 2;
 /// [`Flow::state`]: RST (SCTP: ABORT) seen.
 pub const SEEN_RESET: u8 = 4;
+/// [`Flow::state`]: of a flow through a service with [`SERVICE_DNS`], in both directions.
+pub const QUESTION: u8 = 8;
 
 /// Key of `host_flows`: what the node's kubelet opened to a pod.
 #[repr(C)]

@@ -29,6 +29,23 @@ pub struct Services {
 struct Held {
     id: u32,
     service: Service,
+    /// Whether the maps have it as this version writes it: not if a write has failed, or a process of another version has written.
+    whole: bool,
+}
+
+/// Flags and weight of a service in the maps.
+fn kind(key: ServiceKey, service: &Service) -> (u16, u16) {
+    if !service.host {
+        return (0, 1);
+    }
+    // Endpoints of Services are never link-local (Kubernetes refuses them), so this is the node itself.
+    let on_link = !service.backends.is_empty() && service.backends.iter().all(|backend| backend.ip().is_link_local());
+    let is_dns = key.protocol == Protocol::Udp && key.port.to_be() == abi::DNS_PORT && on_link;
+    if is_dns {
+        (abi::SERVICE_HOST | abi::SERVICE_DNS, 1)
+    } else {
+        (abi::SERVICE_HOST, abi::HOST_WEIGHT)
+    }
 }
 
 impl Services {
@@ -75,7 +92,9 @@ impl Services {
                 affinity: (value.affinity > 0).then(|| std::time::Duration::from_secs(value.affinity.into())),
                 host: value.flags & abi::SERVICE_HOST != 0,
             };
-            self.held.insert(known, Held { id: value.id, service });
+            let whole = (value.flags, value.weight) == kind(known, &service);
+            let id = value.id;
+            self.held.insert(known, Held { id, service, whole });
         }
         for key in backends.keys().filter(|key| !used.contains(key)) {
             self.backends.remove(key)?;
@@ -91,7 +110,7 @@ impl Services {
     pub fn upsert(&mut self, key: ServiceKey, service: &Service) -> Result<(), Error> {
         let old = self.held.remove(&key);
         let (id, before) = match old {
-            Some(held) if slots::same(&held.service, service) => {
+            Some(held) if held.whole && slots::same(&held.service, service) => {
                 self.held.insert(key, held);
                 return Ok(());
             }
@@ -100,8 +119,9 @@ impl Services {
         };
         let after = slots::arrange(&before, &service.backends);
         let written = self.write(key, id, &before, &after, service);
+        let whole = written.is_ok();
         // What is not written whole is remembered as nothing: the next call writes every slot again, and knows which id to use.
-        let backends = if written.is_ok() { after } else { Vec::new() };
+        let backends = if whole { after } else { Vec::new() };
         self.held.insert(
             key,
             Held {
@@ -110,6 +130,7 @@ impl Services {
                     backends,
                     ..service.clone()
                 },
+                whole,
             },
         );
         written
@@ -131,13 +152,12 @@ impl Services {
         }
         self.generation = self.generation.wrapping_add(1);
         let count = u32::try_from(after.len()).unwrap_or(u32::MAX);
-        let is_dns = key.protocol == Protocol::Udp && key.port.to_be() == abi::DNS_PORT;
-        let is_connection = service.host && !is_dns;
+        let (flags, weight) = kind(key, service);
         let value = abi::Service {
             id,
             backends: count,
-            flags: if service.host { abi::SERVICE_HOST } else { 0 },
-            weight: if is_connection { abi::HOST_WEIGHT } else { 1 },
+            flags,
+            weight,
             affinity: service
                 .affinity
                 .map_or(0, |time| u32::try_from(time.as_secs()).unwrap_or(u32::MAX)),

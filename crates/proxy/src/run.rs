@@ -19,9 +19,9 @@ use crate::dns;
 use crate::metrics::Metrics;
 use crate::model::{Cluster, Platform, Viewpoint};
 use crate::names::{Names, PodIdentities};
+use crate::ration::Ration;
 use crate::serve::{self, Readiness};
 use crate::watch;
-use crate::ration::Ration;
 use crate::worker::Worker;
 
 /// Port of the DNS server on the link.
@@ -49,7 +49,14 @@ pub async fn run(options: RunOptions) -> anyhow::Result<()> {
 
     let (changes, watches) = watch::start(&client, &options.node_name, &metrics);
     let ration = Ration::new(options.namespace_parts);
-    let worker = Worker::new(ration, cluster(&options), &options.root(), &names, metrics, readiness.clone());
+    let worker = Worker::new(
+        ration,
+        cluster(&options),
+        &options.root(),
+        &names,
+        metrics,
+        readiness.clone(),
+    );
     let answering = tokio::spawn(names.serve(readiness, worker.complete(), stop.clone()));
     info!(node = options.node_name, "started");
     let result = worker.run(changes, stop.clone()).await;

@@ -1,7 +1,7 @@
 //! When a flow is over.
 
 use crate::abi::{
-    self, Affinity, FORWARD, Flow, FlowKey, HAIRPIN, REVERSE, SCTP, SEEN_DATA, SEEN_FIN, SEEN_RESET, TCP, UDP,
+    self, Affinity, FORWARD, Flow, FlowKey, HAIRPIN, REVERSE, SCTP, SEEN_DATA, SEEN_FIN, SEEN_RESET, TCP,
 };
 
 pub(crate) const SECOND: u64 = 1_000_000_000;
@@ -43,16 +43,6 @@ pub(super) const fn other(key: &FlowKey, flow: &Flow) -> FlowKey {
     }
 }
 
-/// Whether it is what counts of the pod's ration of DNS.
-fn is_question(key: &FlowKey, flow: &Flow) -> bool {
-    let port = if key.direction == FORWARD {
-        key.remote_port
-    } else {
-        flow.remote_port
-    };
-    key.protocol == UDP && flow.kind == abi::FLOW_HOST && port == abi::DNS_PORT
-}
-
 /// Whether neither direction can see another packet that belongs to the flow.
 pub(super) fn is_over(now: u64, key: &FlowKey, flow: &Flow, other: Option<&Flow>) -> bool {
     let seen = flow.seen.max(other.map_or(0, |other| other.seen));
@@ -64,7 +54,7 @@ pub(super) fn is_over(now: u64, key: &FlowKey, flow: &Flow, other: Option<&Flow>
     let limit = match (matches!(key.protocol, TCP | SCTP), answered, ended) {
         (true, true, false) => ESTABLISHED,
         (true, ..) => TRANSIENT,
-        _ if is_question(key, flow) => QUESTION,
+        _ if flow.state & abi::QUESTION != 0 => QUESTION,
         (false, true, _) => ANSWERED,
         (false, false, _) => UNANSWERED,
     };

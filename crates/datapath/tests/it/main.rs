@@ -19,4 +19,6 @@ mod sctp;
 #[cfg(test)]
 mod services;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod traffic;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use stackube_datapath::SWEEP_INTERVAL;
+use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -33,10 +34,12 @@ pub(super) async fn link(engine: Engine, metrics: Metrics, mut changes: Changes,
 
 /// Removes flows that have ended.
 pub(super) async fn sweeping(engine: Engine, metrics: Metrics, stop: CancellationToken) {
+    let mut turns = tokio::time::interval(SWEEP_INTERVAL);
+    turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(SWEEP_INTERVAL) => {}
+            _ = turns.tick() => {}
         }
         match engine.sweep().await {
             Ok(live) => metrics.flows(live),
