@@ -66,9 +66,9 @@ pub struct Args {
     #[arg(long = "user-domain", env = "STACKUBE_USER_DOMAINS", value_delimiter = ',')]
     pub user_domains: Vec<DomainId>,
 
-    /// How long Keystone's answer is remembered, 1s to 5m. A revoked token works for as long as this and the API server's
-    /// --authentication-token-webhook-cache-ttl together.
-    #[arg(long, env = "STACKUBE_CACHE_TTL", default_value = "30s", value_parser = ttl)]
+    /// How long Keystone's answer is remembered, 1s to 5m. A revoked token works for as long as this, the API server's
+    /// --authentication-token-webhook-cache-ttl and 10s more together: the API server remembers twice, once for a fixed time.
+    #[arg(long, env = "STACKUBE_CACHE_TTL", default_value = "20s", value_parser = ttl)]
     pub cache_ttl: Duration,
 
     /// How long it is remembered that Keystone does not know a token, 1s to 5m.
@@ -114,7 +114,7 @@ mod tests {
         let args = parse(&[]).unwrap();
         assert!(args.listen.ip().is_loopback() && args.status_listen.ip().is_loopback());
         assert!(!args.without_client_certificates && args.operators.is_empty());
-        assert_eq!(args.cache_ttl, Duration::from_secs(30));
+        assert_eq!(args.cache_ttl, crate::introspection::Limits::default().cache_ttl);
     }
 
     #[test]

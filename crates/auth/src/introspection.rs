@@ -52,7 +52,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            cache_ttl: Duration::from_secs(30),
+            cache_ttl: Duration::from_secs(20),
             refusal_ttl: Duration::from_secs(10),
             cache_size: NonZeroUsize::new(10_000).unwrap_or(NonZeroUsize::MIN),
             familiar_requests: NonZeroUsize::new(4).unwrap_or(NonZeroUsize::MIN),

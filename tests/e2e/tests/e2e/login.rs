@@ -180,7 +180,7 @@ async fn a_changed_password_ends_old_tokens_within_the_bound() {
             devbox.log_in(&name, &name, &changed)
         })
         .await;
-        // 30 s in the API server and 30 s in stackube-auth, and the time that a busy machine needs to ask.
+        // 20 s in stackube-auth, 30 s and 10 s in the API server, and the time that a busy machine needs to ask.
         wait::until("the old token refused", Duration::from_secs(75), || async {
             let answer = devbox.kubectl_with(&old, &get).await;
             ensure!(answer.is_err(), "the old token still works");
