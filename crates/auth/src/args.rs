@@ -79,7 +79,7 @@ pub struct Args {
     #[arg(long, env = "STACKUBE_CACHE_SIZE", default_value = "10000")]
     pub cache_size: NonZeroUsize,
 
-    /// How many tokens Keystone is asked about at once, for those seen before and as many again for others.
+    /// How many tokens Keystone is asked about at once, for those let in before and as many again for others.
     #[arg(long, env = "STACKUBE_MAX_REQUESTS", default_value = "4")]
     pub max_requests: NonZeroUsize,
 

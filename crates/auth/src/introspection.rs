@@ -3,8 +3,8 @@
 //! * An answer is remembered for [`Limits::cache_ttl`], a "no" for [`Limits::refusal_ttl`], both counted from when the
 //!   question was sent, so that a revoked token is never taken for longer. Whoever asks for a token that is being asked for
 //!   waits for the same answer.
-//! * Tokens that were good before have slots and a queue of their own, so that tokens made up by somebody hold up no one who
-//!   works.
+//! * Tokens that were let in before have slots and a queue of their own, so that neither tokens made up by somebody nor good
+//!   ones of people who have no tenant hold up anyone who works.
 //! * When Keystone does not answer, nobody waits for it more than once a second: unknown tokens are refused at once.
 
 use std::num::NonZeroUsize;
@@ -39,9 +39,9 @@ pub struct Limits {
     pub refusal_ttl: Duration,
     /// How many answers are remembered.
     pub cache_size: NonZeroUsize,
-    /// How many tokens that were good before are asked for at once.
+    /// How many tokens that were let in before are asked for at once.
     pub familiar_requests: NonZeroUsize,
-    /// How many tokens that were never seen are asked for at once.
+    /// How many other tokens are asked for at once.
     pub unfamiliar_requests: NonZeroUsize,
     /// How many of each of the two kinds wait for a slot; more are refused at once.
     pub max_waiting: usize,
@@ -107,7 +107,7 @@ impl Expiry<Key, Remembered> for Memory {
 pub(crate) struct Introspection {
     verifier: TokenVerifier,
     answers: Cache<Key, Remembered>,
-    /// Tokens that were good when last asked for.
+    /// Tokens that were let in when last judged.
     familiar: Mutex<LruCache<Key, ()>>,
     familiar_slots: Slots,
     unfamiliar_slots: Slots,
@@ -137,6 +137,16 @@ impl Introspection {
         asked.map(|answer| answer.details).map_err(|error| (*error).clone())
     }
 
+    /// The token was let in: from now on nobody without a tenant is in its way.
+    pub(crate) fn welcome(&self, token: &Presented) {
+        self.familiar().put(token.key, ());
+    }
+
+    /// The token was not let in, or not any more: to be known to Keystone is not enough for a slot of those who work.
+    pub(crate) fn forget(&self, token: &Presented) {
+        self.familiar().pop(&token.key);
+    }
+
     /// How many answers are remembered.
     pub(crate) async fn remembered(&self) -> u64 {
         // The cache puts away what ran out or has no room only now and then.
@@ -157,10 +167,6 @@ impl Introspection {
         let (asked, answer) = self.verify(&token.secret).await;
         self.pause.note(answer.as_ref().err());
         let details = answer?.map(Arc::new);
-        match &details {
-            Some(_) => self.familiar().put(token.key, ()),
-            None => self.familiar().pop(&token.key),
-        };
         Ok(Remembered { details, asked })
     }
 

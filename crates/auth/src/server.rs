@@ -83,12 +83,19 @@ impl Service {
         };
         let details = match self.0.introspection.details(&token).await {
             Ok(Some(details)) => details,
-            Ok(None) => return (Answer::no(), Outcome::Unknown),
+            Ok(None) => {
+                self.0.introspection.forget(&token);
+                return (Answer::no(), Outcome::Unknown);
+            }
             Err(error) => return no_answer(&error),
         };
         match self.0.policy.judge(&details, &self.0.tenants) {
-            Ok(user) => (Answer::user(user), Outcome::Accepted),
+            Ok(user) => {
+                self.0.introspection.welcome(&token);
+                (Answer::user(user), Outcome::Accepted)
+            }
             Err(refusal) => {
+                self.0.introspection.forget(&token);
                 tracing::info!(user = %details.user.id, %refusal, "not let in");
                 let answer = match refusal.is_temporary() {
                     true => Answer::not_now(refusal.to_string()),

@@ -85,15 +85,17 @@ async fn a_revoked_token_stops_working_within_the_bound() {
 #[tokio::test]
 async fn a_good_token_that_keystone_forbids_for_a_moment_comes_in() {
     let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    webhook.connect().await;
     webhook.tokens.add(&token(1));
     webhook.tokens.forbid(1);
     assert!(webhook.lets_in(&token(1)).await);
-    assert_eq!(webhook.questions().await, 2);
+    assert_eq!(webhook.questions_about(&token(1)).await, 2);
 }
 
 #[tokio::test]
 async fn keystone_is_asked_twice_at_most_and_once_about_what_it_does_not_know() {
     let webhook = Webhook::start(Limits::default(), Duration::ZERO).await;
+    webhook.connect().await;
     webhook.tokens.add(&token(1));
     webhook.tokens.forbid(usize::MAX);
     let status = webhook.review(&token(1)).await;
