@@ -26,7 +26,8 @@ pub(crate) async fn with(kubeconfig: Kubeconfig, context: Option<String>) -> any
         .context("the kubeconfig cannot be used")
 }
 
-/// Who the API server takes the holder of a token for. `None`: it accepts the token for nobody.
+/// Who the API server takes the holder of a token for. `None`: it accepts the token for nobody (401). A 403 is another matter: it
+/// knows whose the token is and does not say.
 pub(crate) async fn identify(config: &Config, token: &SecretString) -> anyhow::Result<Option<UserInfo>> {
     let mut config = config.clone();
     config.auth_info = AuthInfo {
@@ -39,7 +40,7 @@ pub(crate) async fn identify(config: &Config, token: &SecretString) -> anyhow::R
         .await;
     let status = match review {
         Ok(review) => review.status,
-        Err(kube::Error::Api(status)) if matches!(status.code, 401 | 403) => return Ok(None),
+        Err(kube::Error::Api(status)) if status.code == 401 => return Ok(None),
         Err(error) => return Err(error).context("the API server cannot be asked who you are"),
     };
     status

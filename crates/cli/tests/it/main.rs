@@ -100,6 +100,17 @@ impl Login {
     }
 }
 
+/// Writes a kubeconfig for an API server at `url`; its path.
+fn kubeconfig(login: &Login, url: &str) -> String {
+    let path = login.home.path().join("k");
+    let contents = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": url}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "users": [{"name": "u", "user": {}}]});
+    std::fs::write(&path, contents.to_string()).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
 fn token(output: &str) -> Value {
     let credential: Value = serde_json::from_str(output).unwrap();
     assert_eq!(credential["kind"], "ExecCredential");

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{body_string_contains, method, path};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
-use crate::{Login, token_body};
+use crate::{Login, kubeconfig, token_body};
 
 /// A user of two projects.
 async fn with_projects() -> Login {
@@ -34,14 +34,8 @@ async fn with_projects() -> Login {
 
 /// Runs the program with a kubeconfig for an API server at `url`.
 async fn tenants(login: &Login, url: &str) -> (bool, String, String) {
-    let kubeconfig = login.home.path().join("k");
-    let contents = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
-        "clusters": [{"name": "c", "cluster": {"server": url}}],
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "users": [{"name": "u", "user": {}}]});
-    std::fs::write(&kubeconfig, contents.to_string()).unwrap();
-    let more = [("KUBECONFIG", kubeconfig.to_str().unwrap())];
-    login.run(&["tenants"], &more).await
+    let kubeconfig = kubeconfig(login, url);
+    login.run(&["tenants"], &[("KUBECONFIG", &kubeconfig)]).await
 }
 
 /// An API server that answers every token alike.
@@ -85,19 +79,40 @@ async fn lists_the_tenants_and_passes_over_refusals() {
     let rows: Vec<&str> = output.lines().skip(1).collect();
     assert!(good, "{error}");
     assert_eq!(rows, ["acme     p1        stackube-admin"]);
+    assert!(!error.contains("not accepted"), "{error}");
     let refusing = api_server(401, failure(401)).await;
     let (good, output, error) = tenants(&login, &refusing.uri()).await;
     assert!(
-        good && output.is_empty() && error.contains("a role in no tenant"),
+        good && output.is_empty()
+            && error.contains("No tenant accepts you")
+            && error.contains("1 of 2 projects were not accepted"),
         "{output}{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn counts_the_projects_that_are_not_accepted_beside_those_that_are() {
+    let login = with_projects().await;
+    let api_server = accepting().await;
+    let refusal = ResponseTemplate::new(401).set_body_json(failure(401));
+    Mock::given(method("POST"))
+        .respond_with(refusal)
+        .up_to_n_times(1)
+        .with_priority(1)
+        .mount(&api_server)
+        .await;
+    let (good, output, error) = tenants(&login, &api_server.uri()).await;
+    assert!(good && output.lines().count() == 2, "{output}{error}");
+    let remark = "1 of 2 projects were not accepted: they are no tenants, or stackube-auth cannot answer";
+    assert!(error.contains(remark), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_not_taken_for_having_no_tenant() {
     let login = with_projects().await;
     let broken = api_server(500, failure(500)).await;
-    for url in ["http://127.0.0.1:1", &broken.uri()] {
+    let forbidding = api_server(403, failure(403)).await;
+    for url in ["http://127.0.0.1:1", &broken.uri(), &forbidding.uri()] {
         let (good, output, error) = tenants(&login, url).await;
         assert!(!good && output.is_empty(), "{output}{error}");
         assert!(
