@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use secrecy::SecretString;
-use stackube_openstack::{BearerToken, TokenDetails, TokenScope};
+use stackube_openstack::{BearerToken, Error, TokenDetails, TokenScope};
 
 use super::{Finding, Report, sentence};
 use crate::clock;
@@ -19,7 +19,7 @@ pub(crate) struct LoggedIn {
     pub(crate) auth_url: String,
     pub(crate) token: SecretString,
     /// Whether Neutron answers, or why not.
-    pub(crate) neutron: Result<(), String>,
+    pub(crate) neutron: Result<(), Error>,
 }
 
 pub(super) async fn check(cloud: Option<&str>, report: &mut Report) -> Option<LoggedIn> {
@@ -56,16 +56,21 @@ pub(super) async fn check(cloud: Option<&str>, report: &mut Report) -> Option<Lo
     Some(LoggedIn {
         auth_url: login.auth_url,
         token: issued.secret,
-        neutron: neutron.map(drop).map_err(sentence),
+        neutron: neutron.map(drop),
     })
 }
 
-/// A tenant's user may do without Neutron; no pod gets a network without it, which is the administrator's business.
-pub(super) fn neutron(answer: &Result<(), String>, administrator: bool) -> Finding {
-    match (answer, administrator) {
-        (Ok(()), _) => Finding::Good("answers".to_owned()),
-        (Err(reason), true) => Finding::Bad(reason.clone()),
-        (Err(reason), false) => Finding::Doubtful(reason.clone()),
+/// A tenant's user may do without Neutron; no pod gets a network without it, which is the administrator's business. That it cannot
+/// be reached from this machine says nothing of the controller, which is elsewhere.
+pub(super) fn neutron(answer: &Result<(), Error>, administrator: bool) -> Finding {
+    match answer {
+        Ok(()) => Finding::Good("answers".to_owned()),
+        Err(error @ (Error::Unreachable { .. } | Error::Timeout { .. })) => Finding::Doubtful(format!(
+            "does not answer from here, which stackube-controller may not mind: {}",
+            sentence(error.clone())
+        )),
+        Err(error) if administrator => Finding::Bad(sentence(error.clone())),
+        Err(error) => Finding::Doubtful(sentence(error.clone())),
     }
 }
 
@@ -104,6 +109,7 @@ fn lifetime(issued: &BearerToken) -> Finding {
 #[cfg(test)]
 mod tests {
     use serde_json::json;
+    use stackube_openstack::{Call, Service};
 
     use super::*;
 
@@ -118,10 +124,42 @@ mod tests {
 
     #[test]
     fn neutron_is_the_administrators_business() {
-        let away = Err("away".to_owned());
-        assert_eq!(neutron(&away, true), Finding::Bad("away".to_owned()));
-        assert_eq!(neutron(&away, false), Finding::Doubtful("away".to_owned()));
+        let failed = Err(Error::Server {
+            call: call(),
+            status: 503,
+            message: String::new(),
+            retry_after: None,
+        });
+        assert!(matches!(neutron(&failed, true), Finding::Bad(text) if text.contains("503")));
+        assert!(matches!(neutron(&failed, false), Finding::Doubtful(text) if text.contains("503")));
         assert!(matches!(neutron(&Ok(()), true), Finding::Good(_)));
+    }
+
+    #[test]
+    fn a_neutron_that_is_away_from_here_may_be_there_for_the_cluster() {
+        let after = Duration::from_secs(1);
+        let call = call();
+        let away = Err(Error::Timeout {
+            call,
+            sent: false,
+            after,
+        });
+        for administrator in [true, false] {
+            let finding = neutron(&away, administrator);
+            assert!(
+                matches!(&finding, Finding::Doubtful(text) if text.contains("from here")),
+                "{finding:?}"
+            );
+        }
+    }
+
+    fn call() -> Box<Call> {
+        Box::new(Call {
+            service: Service::Network,
+            method: "GET".parse().unwrap(),
+            url: "http://neutron/v2.0/extensions".to_owned(),
+            request_id: None,
+        })
     }
 
     #[test]

@@ -15,15 +15,15 @@ pub(super) const NAMESPACE: &str = "stackube-system";
 /// The first version whose admission policies can do what Stackube's do.
 const MINOR: u32 = 36;
 
-/// Whether the kubeconfig's user is an administrator of the cluster, as far as one can tell.
+/// Whether the kubeconfig's user is an administrator of the cluster: whether what only one may see was seen.
 pub(super) async fn check(options: &ClusterOptions, login: Option<&LoggedIn>, report: &mut Report) -> bool {
     let Some((client, own)) = reached(options, login, report).await else {
         return false;
     };
     tenants::check(&client, &own, report).await;
     let resources = resources(&client).await;
-    let administrator = !matches!(resources, Finding::Unknown(_));
-    report.add("custom resources", resources);
+    let administrator = resources.is_ok();
+    report.add("custom resources", resources.unwrap_or_else(unseen));
     report.add("Stackube's pods", pods(&client).await);
     report.add("nodes", nodes(&client).await);
     isolation::check(&client, report).await;
@@ -102,23 +102,22 @@ pub(super) fn unseen(error: kube::Error) -> Finding {
     }
 }
 
-async fn resources(client: &Client) -> Finding {
+async fn resources(client: &Client) -> Result<Finding, kube::Error> {
     let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
     let mut missing = vec![];
     for name in ["tenants", "networks", "ports"] {
-        match definitions.get_opt(&format!("{name}.stackube.kubernetes.io")).await {
-            Ok(Some(_)) => {}
-            Ok(None) => missing.push(name),
-            Err(error) => return unseen(error),
+        let definition = definitions.get_opt(&format!("{name}.stackube.kubernetes.io")).await?;
+        if definition.is_none() {
+            missing.push(name);
         }
     }
     if missing.is_empty() {
-        return Finding::Good("installed".to_owned());
+        return Ok(Finding::Good("installed".to_owned()));
     }
-    Finding::Bad(format!(
+    Ok(Finding::Bad(format!(
         "{} are missing: kubectl create -f deployment/stackube.yaml",
         missing.join(", ")
-    ))
+    )))
 }
 
 async fn pods(client: &Client) -> Finding {
