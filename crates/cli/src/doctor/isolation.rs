@@ -1,9 +1,9 @@
 //! What the isolation of tenants rests on in the API server: policies with their bindings, their parameters, RuntimeClasses and
-//! the ClusterRoles. Somebody may have deleted one of them, and nothing else would show it.
+//! the ClusterRoles. Somebody may have deleted or changed one of them, and nothing else would show it.
 
-use std::collections::BTreeSet;
-use std::fmt::Debug;
+use std::collections::{BTreeMap, BTreeSet};
 
+use anyhow::Context;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingAdmissionPolicy, MutatingAdmissionPolicyBinding, ValidatingAdmissionPolicy,
     ValidatingAdmissionPolicyBinding,
@@ -11,43 +11,18 @@ use k8s_openapi::api::admissionregistration::v1::{
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::rbac::v1::ClusterRole;
-use kube::api::ListParams;
-use kube::{Api, Client, Resource, ResourceExt};
-use serde::de::DeserializeOwned;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, Client, ResourceExt};
 use stackube_api::Tenant;
+use stackube_api::names::{LIMITS, ROLE_ADMIN, ROLE_EDIT, ROLE_VIEW};
 
 use super::cluster::{NAMESPACE, unseen};
-use super::{Finding, Report};
+use super::{Finding, Report, sentence};
 
-/// Policies of deployment/policies that refuse; each has a binding of its own name.
-const REFUSING: [&str; 18] = [
-    "stackube-bindings",
-    "stackube-endpoints",
-    "stackube-images",
-    "stackube-managed-objects",
-    "stackube-namespace-label",
-    "stackube-networks",
-    "stackube-node-writes-nodes",
-    "stackube-node-writes-ports",
-    "stackube-placement",
-    "stackube-pods",
-    "stackube-proxy-connections",
-    "stackube-reserved-keys",
-    "stackube-role-bindings",
-    "stackube-runtime",
-    "stackube-services",
-    "stackube-tenants",
-    "stackube-token-secrets",
-    "stackube-tokens",
-];
-/// Those that only warn.
-const WARNING: [&str; 2] = ["stackube-no-bandwidth", "stackube-no-network-policies"];
-/// Those that change what is created.
-const CHANGING: [&str; 2] = ["stackube-runtime", "stackube-services"];
-/// The rights of tenants' users.
-const ROLES: [&str; 3] = ["stackube-admin", "stackube-edit", "stackube-view"];
-/// Where the controller writes what the policies take as parameters.
-const LIMITS: &str = "stackube-limits";
+mod release;
+
+use release::{Differences, Objects};
+
 /// The RuntimeClass of tenants that name none, where the operator names no other.
 const SANDBOX: &str = "gvisor";
 /// What the operator names instead for the nodes' own runtime.
@@ -62,78 +37,68 @@ pub(super) async fn check(client: &Client, report: &mut Report) {
     report.add("rights of tenants", seen(roles(client).await));
 }
 
-fn seen(finding: Result<Finding, kube::Error>) -> Finding {
-    finding.unwrap_or_else(unseen)
+fn seen(finding: anyhow::Result<Finding>) -> Finding {
+    finding.unwrap_or_else(|error| match error.downcast::<kube::Error>() {
+        Ok(error) => unseen(error),
+        Err(error) => Finding::Unknown(sentence(error)),
+    })
 }
 
-async fn list<K>(client: &Client) -> Result<Vec<K>, kube::Error>
-where
-    K: Resource<DynamicType = (), Scope = k8s_openapi::ClusterResourceScope> + Clone + DeserializeOwned + Debug,
-{
-    Ok(Api::all(client.clone()).list(&ListParams::default()).await?.items)
-}
-
-fn names<K: ResourceExt>(objects: &[K]) -> Names {
-    objects.iter().map(ResourceExt::name_any).collect()
-}
-
-async fn policies(client: &Client) -> Result<Finding, kube::Error> {
-    let validating = names(&list::<ValidatingAdmissionPolicy>(client).await?);
-    let bindings = list::<ValidatingAdmissionPolicyBinding>(client).await?;
-    let mutating = names(&list::<MutatingAdmissionPolicy>(client).await?);
-    let mutating_bindings = names(&list::<MutatingAdmissionPolicyBinding>(client).await?);
-    let refusing: Vec<_> = bindings.iter().filter(|binding| refuses(binding)).cloned().collect();
-    let wanted = [
-        ("ValidatingAdmissionPolicy", &validating, &REFUSING[..]),
-        ("ValidatingAdmissionPolicy", &validating, &WARNING),
-        (
-            "ValidatingAdmissionPolicyBinding that denies",
-            &names(&refusing),
-            &REFUSING,
-        ),
-        ("ValidatingAdmissionPolicyBinding", &names(&bindings), &WARNING),
-        ("MutatingAdmissionPolicy", &mutating, &CHANGING),
-        ("MutatingAdmissionPolicyBinding", &mutating_bindings, &CHANGING),
-    ];
-    Ok(complete(&wanted))
-}
-
-/// Whether what the policy objects to is refused: a binding may be set to tell about it only.
-fn refuses(binding: &ValidatingAdmissionPolicyBinding) -> bool {
-    let mut actions = binding.spec.validation_actions.iter();
-    actions.any(|action| action == "Deny")
-}
-
-fn complete(wanted: &[(&str, &Names, &[&str])]) -> Finding {
-    let missing: Vec<String> = wanted
-        .iter()
-        .flat_map(|(kind, present, names)| {
-            let missing = names.iter().filter(|name| !present.contains(**name));
-            missing.map(move |name| format!("{kind} {name}"))
-        })
-        .collect();
-    if missing.is_empty() {
-        return Finding::Good("all there".to_owned());
+async fn policies(client: &Client) -> anyhow::Result<Finding> {
+    let mut differences = Differences::default();
+    for kind in [
+        ApiResource::erase::<ValidatingAdmissionPolicy>(&()),
+        ApiResource::erase::<ValidatingAdmissionPolicyBinding>(&()),
+        ApiResource::erase::<MutatingAdmissionPolicy>(&()),
+        ApiResource::erase::<MutatingAdmissionPolicyBinding>(&()),
+    ] {
+        differences.note(&kind.kind, &in_release(&kind)?, &in_cluster(client, &kind).await?);
     }
-    Finding::Bad(format!(
-        "there is no {}: tenants are not held apart without; kubectl apply --server-side --force-conflicts -f deployment/stackube.yaml",
-        missing.join(", no ")
-    ))
+    Ok(differences.finding())
 }
 
-async fn limits(client: &Client) -> Result<Finding, kube::Error> {
+fn in_release(kind: &ApiResource) -> anyhow::Result<Objects> {
+    release::objects(&kind.kind).context("the manifest that this program was built with cannot be read")
+}
+
+/// As the API server shows them: types of this program would drop what they do not know.
+async fn in_cluster(client: &Client, kind: &ApiResource) -> Result<Objects, kube::Error> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), kind);
+    let list = api.list(&ListParams::default()).await?;
+    Ok(list
+        .into_iter()
+        .map(|object| (object.name_any(), object.data))
+        .collect())
+}
+
+async fn limits(client: &Client) -> anyhow::Result<Finding> {
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     Ok(match maps.get_opt(LIMITS).await? {
-        Some(_) => Finding::Good("written".to_owned()),
+        Some(map) => written(&map.data.unwrap_or_default()),
         None => Finding::Bad(format!(
             "ConfigMap {LIMITS} is missing, so the policies refuse all: stackube-controller writes it; see its log"
         )),
     })
 }
 
-async fn runtimes(client: &Client) -> Result<Finding, kube::Error> {
-    let classes = names(&list::<RuntimeClass>(client).await?);
-    let tenants = list::<Tenant>(client).await?;
+/// A key may be empty, but not away: then a policy takes it for empty, and refuses less than it should, or more.
+fn written(limits: &BTreeMap<String, String>) -> Finding {
+    let read = release::parameters();
+    let missing: Vec<&str> = read.into_iter().filter(|key| !limits.contains_key(*key)).collect();
+    if missing.is_empty() {
+        return Finding::Good("written".to_owned());
+    }
+    Finding::Bad(format!(
+        "ConfigMap {LIMITS} has no {}, which policies read: stackube-controller of this release writes it; see its log",
+        missing.join(", no ")
+    ))
+}
+
+async fn runtimes(client: &Client) -> anyhow::Result<Finding> {
+    let all = ListParams::default();
+    let classes = Api::<RuntimeClass>::all(client.clone()).list(&all).await?;
+    let classes = classes.iter().map(ResourceExt::name_any).collect();
+    let tenants = Api::<Tenant>::all(client.clone()).list(&all).await?.items;
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), NAMESPACE);
     let configuration = maps.get_opt("stackube-config").await?.and_then(|map| map.data);
     let default = configuration.unwrap_or_default().remove("default-runtime-class");
@@ -144,9 +109,7 @@ async fn runtimes(client: &Client) -> Result<Finding, kube::Error> {
 fn judge(classes: &Names, default: Option<&str>, tenants: &[Tenant]) -> Finding {
     let default = default.filter(|name| !name.is_empty()).unwrap_or(SANDBOX);
     if default != OF_NODES && !classes.contains(default) {
-        return Finding::Bad(format!(
-            "there is no RuntimeClass {default}: create it, or correct default-runtime-class in ConfigMap stackube-config"
-        ));
+        return without_default(default, tenants);
     }
     let missing: Vec<String> = tenants
         .iter()
@@ -166,9 +129,33 @@ fn judge(classes: &Names, default: Option<&str>, tenants: &[Tenant]) -> Finding 
     Finding::Good(format!("{count} RuntimeClasses, and all that are named are among them"))
 }
 
-async fn roles(client: &Client) -> Result<Finding, kube::Error> {
-    let present = names(&list::<ClusterRole>(client).await?);
-    Ok(complete(&[("ClusterRole", &present, &ROLES)]))
+/// Where all Tenants name a class nobody needs a default, and the controller is content too.
+fn without_default(default: &str, tenants: &[Tenant]) -> Finding {
+    let found = format!("there is no RuntimeClass {default}");
+    let relying: Vec<String> = tenants
+        .iter()
+        .filter(|tenant| tenant.spec.runtime_class_name.is_none())
+        .map(ResourceExt::name_any)
+        .collect();
+    if relying.is_empty() {
+        return Finding::Doubtful(format!(
+            "{found}: Tenants have to name another in spec.runtimeClassName, or set default-runtime-class in ConfigMap stackube-config"
+        ));
+    }
+    Finding::Bad(format!(
+        "{found}, which Tenants get that name none ({}): create it, or correct default-runtime-class in ConfigMap stackube-config",
+        relying.join(", ")
+    ))
+}
+
+/// The rights of tenants' users. Those of Stackube's own parts show by themselves when they lack something.
+async fn roles(client: &Client) -> anyhow::Result<Finding> {
+    let kind = ApiResource::erase::<ClusterRole>(&());
+    let mut wanted = in_release(&kind)?;
+    wanted.retain(|name, _| [ROLE_ADMIN, ROLE_EDIT, ROLE_VIEW].contains(&name.as_str()));
+    let mut differences = Differences::default();
+    differences.note(&kind.kind, &wanted, &in_cluster(client, &kind).await?);
+    Ok(differences.finding())
 }
 
 #[cfg(test)]
@@ -181,59 +168,18 @@ mod tests {
         names.iter().map(|name| (*name).to_owned()).collect()
     }
 
-    /// Names of the manifest's objects of a kind, with whether they deny.
-    fn in_manifest(kind: &str) -> Vec<(String, bool)> {
-        let text = include_str!("../../../../deployment/stackube.yaml");
-        let objects: Vec<Value> = serde_saphyr::from_multiple(text).unwrap();
-        let objects = objects.iter().filter(|object| object["kind"] == kind);
-        objects
-            .map(|object| {
-                let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-                (name, object["spec"]["validationActions"] == json!(["Deny"]))
-            })
-            .collect()
-    }
-
-    fn all(kind: &str) -> Names {
-        in_manifest(kind).into_iter().map(|(name, _)| name).collect()
-    }
-
     #[test]
-    fn the_lists_are_those_of_the_manifest() {
-        let validating: Vec<&str> = REFUSING.iter().chain(&WARNING).copied().collect();
-        assert_eq!(all("ValidatingAdmissionPolicy"), set(&validating));
-        assert_eq!(all("MutatingAdmissionPolicy"), set(&CHANGING));
-        assert_eq!(all("MutatingAdmissionPolicyBinding"), set(&CHANGING));
-        let (denying, others): (Vec<_>, Vec<_>) = in_manifest("ValidatingAdmissionPolicyBinding")
+    fn wants_every_limit_that_policies_read() {
+        let all: BTreeMap<String, String> = release::parameters()
             .into_iter()
-            .partition(|(_, denies)| *denies);
-        let only_names = |found: Vec<(String, bool)>| found.into_iter().map(|(name, _)| name).collect::<Names>();
-        assert_eq!(only_names(denying), set(&REFUSING));
-        assert_eq!(only_names(others), set(&WARNING));
-        assert!(all("ClusterRole").is_superset(&set(&ROLES)));
-    }
-
-    #[test]
-    fn names_what_is_missing_and_what_to_do() {
-        let present = set(&["a", "b"]);
-        assert_eq!(
-            complete(&[("Kind", &present, &["a"])]),
-            Finding::Good("all there".to_owned())
-        );
-        let found = complete(&[("Kind", &present, &["a"]), ("Binding", &present, &["b", "c", "d"])]);
+            .map(|key| (key.to_owned(), String::new()))
+            .collect();
+        assert_eq!(written(&all), Finding::Good("written".to_owned()));
+        let mut less = all;
+        less.remove("reserved-names");
         assert!(
-            matches!(&found, Finding::Bad(text) if text.starts_with("there is no Binding c, no Binding d:") && text.contains("kubectl apply")),
-            "{found:?}"
+            matches!(written(&less), Finding::Bad(text) if text.contains("has no reserved-names, which policies read"))
         );
-    }
-
-    #[test]
-    fn a_binding_that_only_warns_refuses_nothing() {
-        let binding = |actions: &[&str]| -> ValidatingAdmissionPolicyBinding {
-            serde_json::from_value(json!({"metadata": {"name": "x"}, "spec": {"validationActions": actions}})).unwrap()
-        };
-        assert!(refuses(&binding(&["Audit", "Deny"])));
-        assert!(!refuses(&binding(&["Warn"])) && !refuses(&binding(&[])));
     }
 
     #[test]
@@ -250,7 +196,18 @@ mod tests {
         assert!(
             matches!(judge(&classes, Some("kata"), &fine), Finding::Bad(text) if text.contains("RuntimeClass kata"))
         );
-        assert!(matches!(judge(&set(&[]), None, &[]), Finding::Bad(text) if text.contains("RuntimeClass gvisor")));
+        assert!(
+            matches!(judge(&set(&[]), None, &fine), Finding::Bad(text) if text.contains("RuntimeClass gvisor, which"))
+        );
+        // Nobody relies on it.
+        let named = [tenant("runc".into())];
+        for tenants in [&[][..], &named] {
+            let finding = judge(&set(&["runc"]), None, tenants);
+            assert!(
+                matches!(&finding, Finding::Doubtful(text) if text.contains("RuntimeClass gvisor: ")),
+                "{finding:?}"
+            );
+        }
         assert!(matches!(judge(&set(&[]), Some("none"), &[]), Finding::Good(_)));
         let wrong = [tenant("kata".into())];
         assert!(

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
+mod doctor;
 mod tenants;
 
 const PASSWORD: &str = "correct horse battery staple";
