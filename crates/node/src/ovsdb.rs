@@ -7,6 +7,7 @@ mod codec;
 mod connection;
 mod operation;
 mod view;
+mod zones;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use operation::{Operation, Uuid, map, named, uuid_set};
 pub use view::{Bridge, Interface, Port, View, ViewError};
+pub use zones::{Zone, Zones};
 
 /// Name of the database.
 const DATABASE: &str = "Open_vSwitch";

@@ -11,6 +11,7 @@
 pub mod keep;
 mod routes;
 mod rules;
+pub(crate) mod zone;
 
 use std::collections::BTreeSet;
 use std::os::fd::AsFd;

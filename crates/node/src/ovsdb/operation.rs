@@ -53,6 +53,15 @@ pub enum Operation {
         /// `[column, mutator, value]`.
         mutations: Vec<Value>,
     },
+    /// Reads columns of the rows that match.
+    Select {
+        /// Table to look at.
+        table: &'static str,
+        /// Conditions, all of which a row has to meet.
+        r#where: Vec<Value>,
+        /// Columns to read.
+        columns: Vec<&'static str>,
+    },
     /// A line for the database's log.
     Comment {
         /// Text of the line.

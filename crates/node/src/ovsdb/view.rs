@@ -148,7 +148,7 @@ fn bridge(row: &Map<String, Value>) -> Result<Bridge, ViewError> {
 }
 
 /// Typed access to the columns of one row (RFC 7047 section 5.1: a set of one element may stand as the element alone).
-struct Column<'r>(&'static str, &'r Map<String, Value>);
+pub(super) struct Column<'r>(pub(super) &'static str, pub(super) &'r Map<String, Value>);
 
 impl Column<'_> {
     fn wrong(&self, column: &'static str) -> ViewError {
@@ -159,7 +159,7 @@ impl Column<'_> {
         }
     }
 
-    fn string(&self, column: &'static str) -> Result<String, ViewError> {
+    pub(super) fn string(&self, column: &'static str) -> Result<String, ViewError> {
         self.1
             .get(column)
             .and_then(Value::as_str)
@@ -175,7 +175,11 @@ impl Column<'_> {
         })
     }
 
-    fn optional<T>(&self, column: &'static str, read: impl Fn(&Value) -> Option<T>) -> Result<Option<T>, ViewError> {
+    pub(super) fn optional<T>(
+        &self,
+        column: &'static str,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>, ViewError> {
         match self.set(column)?.first() {
             None => Ok(None),
             Some(value) => read(value).map(Some).ok_or_else(|| self.wrong(column)),
@@ -183,26 +187,48 @@ impl Column<'_> {
     }
 
     fn references(&self, column: &'static str) -> Result<BTreeSet<Uuid>, ViewError> {
-        let read = |v: &Value| tagged(v, "uuid").and_then(Value::as_str).map(|u| Uuid(u.to_owned()));
         self.set(column)?
             .into_iter()
-            .map(|v| read(v).ok_or_else(|| self.wrong(column)))
+            .map(|v| reference(v).ok_or_else(|| self.wrong(column)))
             .collect()
     }
 
-    fn strings(&self, column: &'static str) -> Result<BTreeMap<String, String>, ViewError> {
+    pub(super) fn uuid(&self) -> Result<Uuid, ViewError> {
+        const COLUMN: &str = "_uuid";
+        self.1.get(COLUMN).and_then(reference).ok_or_else(|| self.wrong(COLUMN))
+    }
+
+    pub(super) fn strings(&self, column: &'static str) -> Result<BTreeMap<String, String>, ViewError> {
+        self.map(column, text, text)
+    }
+
+    pub(super) fn map<K: Ord, V>(
+        &self,
+        column: &'static str,
+        key: impl Fn(&Value) -> Option<K>,
+        value: impl Fn(&Value) -> Option<V>,
+    ) -> Result<BTreeMap<K, V>, ViewError> {
         let entries = self
             .1
             .get(column)
             .and_then(|v| tagged(v, "map"))
             .and_then(Value::as_array);
-        let pair = |e: &Value| Some((e.get(0)?.as_str()?.to_owned(), e.get(1)?.as_str()?.to_owned()));
+        let pair = |e: &Value| Some((key(e.get(0)?)?, value(e.get(1)?)?));
         let entries = entries.ok_or_else(|| self.wrong(column))?;
         entries
             .iter()
             .map(|e| pair(e).ok_or_else(|| self.wrong(column)))
             .collect()
     }
+}
+
+pub(super) fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// The row that a value refers to.
+pub(super) fn reference(value: &Value) -> Option<Uuid> {
+    tagged(value, "uuid").and_then(text).map(Uuid)
 }
 
 /// The second element of `[tag, value]`.

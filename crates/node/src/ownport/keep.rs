@@ -27,7 +27,7 @@ pub async fn run(engine: Engine, publish: watch::Sender<Addresses>, metrics: Met
     let (mut last, mut refused) = (String::new(), None);
     loop {
         let wanted = own(&ports.borrow_and_update());
-        let problem = match look(&engine, wanted, &publish, &mut refused).await {
+        let problem = match put_in_order(&engine, wanted, &publish, &mut refused).await {
             Ok(problem) => problem,
             Err(error) => error.report(),
         };
@@ -45,7 +45,25 @@ pub async fn run(engine: Engine, publish: watch::Sender<Addresses>, metrics: Met
     }
 }
 
-/// One look. What is waited for, if anything. `refused` is the address that the controller was last asked to replace; if it could
+/// One look, at the port and at its zone of connection tracking. What is waited for, if anything.
+async fn put_in_order(
+    engine: &Engine,
+    wanted: Own,
+    publish: &watch::Sender<Addresses>,
+    refused: &mut Option<Ipv4Addr>,
+) -> Result<String, SandboxError> {
+    let port = match &wanted {
+        Own::Is(_, assignment) => Some(assignment.port_id.clone()),
+        Own::Nothing | Own::Waiting(_) => None,
+    };
+    let waited_for = look(engine, wanted, publish, refused).await;
+    // Whatever came of that: the zone may have become a pod's.
+    let limited = engine.limit_own(port.as_deref()).await;
+    let waited_for = waited_for?;
+    limited.map(|()| waited_for)
+}
+
+/// One look at the port. What is waited for, if anything. `refused` is the address that the controller was last asked to replace; if it could
 /// not be asked, the next look asks again.
 async fn look(
     engine: &Engine,

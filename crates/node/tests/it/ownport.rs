@@ -2,6 +2,7 @@
 
 mod nodes;
 mod shared;
+mod tracking;
 mod upkeep;
 mod walls;
 

@@ -13,7 +13,7 @@ use super::super::transaction;
 use super::add::held;
 use super::{Engine, SandboxError};
 use crate::link::{LinkError, host_name};
-use crate::ownport::{OwnPort, attachment, is_own};
+use crate::ownport::{OwnPort, attachment, is_own, zone};
 use crate::ports::Assignment;
 use crate::protocol::PodRef;
 
@@ -125,6 +125,18 @@ impl Engine {
         self.unplug(&attachment).await?;
         info!("unplugged the node itself");
         Ok(true)
+    }
+
+    /// Lets Open vSwitch track as many connections for the node's own port as it may have. `port` is its logical port, if that
+    /// is known.
+    ///
+    /// # Errors
+    /// [`SandboxError`]; the next look tries again.
+    pub async fn limit_own(&self, port: Option<&str>) -> Result<(), SandboxError> {
+        if let Some(zone) = zone::ensure(&self.ovsdb, &self.settings.bridge, port).await? {
+            info!(zone, "set the limit of connections of the node's own port");
+        }
+        Ok(())
     }
 
     /// Whether the node's own port is plugged in and ovn-controller has installed its flows; false while nobody knows.

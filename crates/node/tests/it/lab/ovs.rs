@@ -144,6 +144,15 @@ impl OpenVSwitch {
         run(&mut command)
     }
 
+    /// ovs-appctl at the private ovs-vswitchd.
+    pub(crate) fn appctl(&self, command: &str) -> String {
+        let mut appctl = Command::new(require("ovs-appctl"));
+        run(appctl
+            .arg("-t")
+            .arg(self.directory.join("ovs-vswitchd.ctl"))
+            .arg(command))
+    }
+
     /// What is on the bridge now.
     pub(crate) fn records(&self) -> Vec<Record> {
         let view = self
