@@ -23,7 +23,7 @@ pub use net::{CreateNetwork, Network, NetworkFilter, UpdateNetwork};
 pub use port::{AddressPair, BindingVifType, CreatePort, FixedIp, FixedIpRequest, Port, PortFilter, UpdatePort};
 pub use quota::{Quota, QuotaChange, QuotaUsage, Used};
 pub use rbac::RbacPolicy;
-pub use router::{CreateRouter, ExternalGateway, Router, RouterFilter, RouterInterface, UpdateRouter};
+pub use router::{CreateRouter, ExternalGateway, Route, Router, RouterFilter, RouterInterface, UpdateRouter};
 pub use security_group::{
     CreateSecurityGroup, CreateSecurityGroupRule, Direction, EtherType, SecurityGroup, SecurityGroupFilter,
     SecurityGroupRule, UpdateSecurityGroup,

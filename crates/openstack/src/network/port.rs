@@ -238,6 +238,8 @@ pub struct PortFilter {
     pub binding_host_id: Option<String>,
     /// With this address.
     pub ip_address: Option<IpAddr>,
+    /// With this security group, maybe among others.
+    pub security_group: Option<SecurityGroupId>,
     /// With exactly this description.
     pub description: Option<String>,
 }
@@ -254,6 +256,7 @@ impl PortFilter {
             "fixed_ips",
             self.ip_address.map(|ip| format!("ip_address={ip}")),
         );
+        push(&mut query, "security_groups", self.security_group.as_ref());
         push(&mut query, "description", self.description.as_ref());
         push_tags(&mut query, &self.tags);
         query.extend(Port::FIELDS.map(|field| ("fields", field.to_owned())));

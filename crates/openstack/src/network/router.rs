@@ -1,10 +1,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::tags::{Tagged, push_tags};
-use crate::error::Error;
+use crate::error::{Error, Optional};
 use crate::id::{NetworkId, ProjectId, RouterId, none_if_empty};
 use crate::request::Payload;
-use crate::resource::{Owned, Query, Resource, push};
+use crate::resource::{Owned, Query, Resource, absent_is_done, push};
 use crate::service::Service;
 use crate::session::Session;
 
@@ -29,6 +29,9 @@ pub struct Router {
     /// The way out, if any.
     #[serde(default)]
     pub external_gateway_info: Option<ExternalGateway>,
+    /// Ways to where it has no leg: somebody wrote them, Neutron makes none.
+    #[serde(default)]
+    pub routes: Vec<Route>,
     /// Free text.
     #[serde(default)]
     pub description: Option<String>,
@@ -65,6 +68,15 @@ impl ExternalGateway {
     }
 }
 
+/// A way through one of a router's subnets.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Route {
+    /// Where to: a block of addresses.
+    pub destination: String,
+    /// Through which address.
+    pub nexthop: String,
+}
+
 /// A router to be made.
 #[derive(Debug, Clone, Serialize)]
 pub struct CreateRouter {
@@ -97,6 +109,9 @@ pub struct UpdateRouter {
     /// `Some(None)` takes the gateway away.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub external_gateway_info: Option<Option<ExternalGateway>>,
+    /// All its routes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub routes: Option<Vec<Route>>,
 }
 
 impl Payload for CreateRouter {}
@@ -186,6 +201,23 @@ impl Session {
     /// [`Error::NotFound`] if there is none; else as for any request.
     pub async fn update_router(&self, id: &RouterId, change: &UpdateRouter) -> Result<Router, Error> {
         self.put(id.as_str(), change, None).await
+    }
+
+    /// Takes all its routes away. Absence of the router is success.
+    ///
+    /// # Errors
+    /// As for any request.
+    pub async fn clear_routes(&self, id: &RouterId) -> Result<(), Error> {
+        let router = self.get_router(id).await.optional()?;
+        // A Neutron without the extension for routes would refuse even an empty list.
+        if router.is_none_or(|router| router.routes.is_empty()) {
+            return Ok(());
+        }
+        let none = UpdateRouter {
+            routes: Some(Vec::new()),
+            ..UpdateRouter::default()
+        };
+        absent_is_done(self.update_router(id, &none).await.map(drop))
     }
 
     /// Absence is success.

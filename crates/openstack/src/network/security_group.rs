@@ -170,7 +170,7 @@ impl Session {
     /// Deletes it with its rules; absence is success. A project's `default` group can only be deleted by an administrator.
     ///
     /// # Errors
-    /// [`Error::Conflict`] (`SecurityGroupInUse`) while ports have it or rules name it; else as for any request.
+    /// [`Error::Conflict`] (`SecurityGroupInUse`) while ports have it; else as for any request.
     pub async fn delete_security_group(&self, id: &SecurityGroupId) -> Result<(), Error> {
         self.delete::<SecurityGroup>(id.as_str()).await
     }

@@ -255,6 +255,7 @@ async fn lists_of_ports_ask_only_for_what_is_used() {
         tags: vec!["t".into()],
         binding_host_id: Some("h.example.org".into()),
         ip_address: Some("10.244.0.9".parse().unwrap()),
+        security_group: Some("g1".parse().unwrap()),
         description: Some("d".into()),
     };
     let found = fake.cloud().service().list_ports(&tenant(), &filter).await.unwrap();
@@ -267,6 +268,7 @@ async fn lists_of_ports_ask_only_for_what_is_used() {
         ("network_id", "n1"),
         ("device_owner", "compute:stackube"),
         ("device_id", "uid"),
+        ("security_groups", "g1"),
         ("description", "d"),
         ("tags", "t"),
         ("binding:host_id", "h.example.org"),

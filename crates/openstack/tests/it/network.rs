@@ -211,6 +211,23 @@ async fn subnets_and_routers_are_sent_whole() {
 }
 
 #[tokio::test]
+async fn routes_of_a_router_are_read_and_taken_away() {
+    let answer = json!({"router": {"id": "r1", "name": "r", "status": "ACTIVE", "admin_state_up": true,
+        "routes": [{"destination": "10.9.0.0/16", "nexthop": "10.244.0.9"}]}});
+    let (fake, session) = fake("PUT", "routers/r1", answer).await;
+    let change = UpdateRouter {
+        routes: Some(vec![]),
+        ..UpdateRouter::default()
+    };
+    let router = session.update_router(&"r1".parse().unwrap(), &change).await.unwrap();
+    assert_eq!(router.routes[0].nexthop, "10.244.0.9");
+    assert_eq!(
+        sent(&fake, "PUT", "routers/r1").await,
+        json!({"router": {"routes": []}})
+    );
+}
+
+#[tokio::test]
 async fn an_update_is_bound_to_a_revision_if_wanted() {
     let (fake, session) = fake("PUT", "ports/p1", json!({"port": port("p1")})).await;
     let change = UpdatePort {

@@ -47,7 +47,8 @@ impl Session {
     /// Disconnects a router from a subnet. Absence of the connection, the router or the subnet is success.
     ///
     /// # Errors
-    /// [`Error::Conflict`] (`RouterInterfaceInUseByFloatingIP`) while floating IPs need it; else as for any request.
+    /// [`Error::Conflict`] while floating IPs (`RouterInterfaceInUseByFloatingIP`) or routes of the router
+    /// (`RouterInterfaceInUseByRoute`) need it; else as for any request.
     pub async fn remove_router_interface(&self, router: &RouterId, subnet: &SubnetId) -> Result<(), Error> {
         let request = interface("routers/{}/remove_router_interface", router, subnet);
         absent_is_done(self.send(request).await.map(drop))
