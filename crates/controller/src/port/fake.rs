@@ -145,6 +145,11 @@ fn singular(collection: &str) -> String {
     collection.trim_end_matches('s').replace('-', "_")
 }
 
+fn has(list: &Value, word: &str) -> bool {
+    list.as_array()
+        .is_some_and(|words| words.iter().any(|found| found == word))
+}
+
 /// Longer than the client waits.
 fn lost() -> ResponseTemplate {
     ResponseTemplate::new(200).set_delay(Duration::from_secs(2))
@@ -237,7 +242,30 @@ impl State {
         ResponseTemplate::new(201).set_body_json(json!({key: made}))
     }
 
-    /// Collections that are made, read and deleted only, whole paths like `/v2.0/networks/n-1`.
+    fn change(&mut self, collection: &str, id: &str, request: &Request) -> ResponseTemplate {
+        let key = singular(collection);
+        let wanted: Value = serde_json::from_slice(&request.body).unwrap();
+        let mut all = self.others.get_mut(collection).into_iter().flatten();
+        let Some(object) = all.find(|object| object["id"] == id) else {
+            return error(404, "NotFound");
+        };
+        let fields = object.as_object_mut().unwrap();
+        fields.extend(wanted[&key].as_object().unwrap().clone());
+        ResponseTemplate::new(200).set_body_json(json!({key: object}))
+    }
+
+    /// Neutron keeps a router's legs as long as its routes lead through them.
+    fn has_routes(&self, router: &str) -> bool {
+        let mut routers = self.others.get("routers").into_iter().flatten();
+        let routes = routers.find(|found| found["id"] == router);
+        routes.is_some_and(|found| found["routes"].as_array().is_some_and(|routes| !routes.is_empty()))
+    }
+
+    fn is_worn(&self, group: &str) -> bool {
+        self.ports.iter().any(|port| has(&port["security_groups"], group))
+    }
+
+    /// Collections that are made, changed, read and deleted only, whole paths like `/v2.0/networks/n-1`.
     fn other(&mut self, request: &Request, path: &str) -> ResponseTemplate {
         let mut parts = path.trim_matches('/').split('/').skip(1);
         let (collection, id) = (parts.next().unwrap_or_default(), parts.next());
@@ -255,15 +283,18 @@ impl State {
                 }
             }
             ("POST", None) => self.make(collection, request),
+            ("DELETE", Some(id)) if self.is_worn(id) => error(409, "SecurityGroupInUse"),
             ("DELETE", Some(id)) => {
                 let all = self.others.entry(collection.to_owned()).or_default();
                 let before = all.len();
                 all.retain(|object| object["id"] != id);
                 ResponseTemplate::new(if all.len() < before { 204 } else { 404 })
             }
-            ("PUT", Some(_)) if path.ends_with("/remove_router_interface") => {
-                ResponseTemplate::new(200).set_body_json(json!({}))
-            }
+            ("PUT", Some(id)) if path.ends_with("/remove_router_interface") => match self.has_routes(id) {
+                true => error(409, "RouterInterfaceInUseByRoute"),
+                false => ResponseTemplate::new(200).set_body_json(json!({})),
+            },
+            ("PUT", Some(id)) => self.change(collection, id, request),
             other => panic!("the fake does not know {other:?} of {path}"),
         }
     }
@@ -272,11 +303,8 @@ impl State {
         let fits = |port: &&Value| {
             request.url.query_pairs().all(|(name, value)| match name.as_ref() {
                 "fields" | "limit" | "sort_key" | "sort_dir" | "marker" => true,
-                "tags" => value.split(',').all(|tag| {
-                    port["tags"]
-                        .as_array()
-                        .is_some_and(|tags| tags.iter().any(|found| *found == tag))
-                }),
+                "tags" => value.split(',').all(|tag| has(&port["tags"], tag)),
+                "security_groups" => has(&port["security_groups"], &value),
                 _ => port[name.as_ref()] == value.as_ref(),
             })
         };

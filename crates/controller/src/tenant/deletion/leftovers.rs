@@ -43,13 +43,36 @@ pub(super) async fn remove(session: &Session, project: &ProjectId) -> Result<(),
     session.delete_quota(project).await
 }
 
-/// Takes a router out of all its subnets and deletes it; its gateway goes with it.
+/// Takes a router out of all its subnets and deletes it; its gateway goes with it. Routes of the tenant's users would hold its
+/// legs.
 ///
 /// # Errors
 /// Those of Neutron.
-pub(crate) async fn remove_router(session: &Session, router: &RouterId) -> Result<(), Error> {
+async fn remove_router(session: &Session, router: &RouterId) -> Result<(), Error> {
+    session.clear_routes(router).await?;
     for leg in session.router_interfaces(router).await? {
         session.remove_router_interface(router, &leg.subnet_id).await?;
     }
     session.delete_router(router).await
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::port::fake::Fake;
+
+    #[tokio::test]
+    async fn routes_do_not_hold_a_router() {
+        let fake = Fake::start().await;
+        fake.port(&json!({"device_owner": "network:router_interface", "device_id": "r-1"}));
+        let router = json!({
+            "id": "r-1", "name": "r", "project_id": "project", "status": "ACTIVE", "admin_state_up": true,
+            "routes": [{"destination": "10.9.0.0/16", "nexthop": "10.244.0.10"}],
+        });
+        fake.state().others.insert("routers".into(), vec![router]);
+        remove_router(&fake.session, &"r-1".parse().unwrap()).await.unwrap();
+        assert!(fake.state().others["routers"].is_empty());
+    }
 }
