@@ -7,9 +7,9 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
 use stackube_api::names::{PORT_DEVICE_OWNER, cluster_tag};
 use stackube_api::{Network, NetworkStatus, Port};
-use stackube_openstack::id::{NetworkId, ProjectId, RouterId};
-use stackube_openstack::network::{FloatingIpFilter, PortFilter};
-use stackube_openstack::{Error, Session};
+use stackube_openstack::id::{NetworkId, ProjectId, RouterId, SecurityGroupId};
+use stackube_openstack::network::{FloatingIpFilter, PortFilter, UpdatePort};
+use stackube_openstack::{Error, Optional, Session};
 
 use super::leftovers::{self, Leftovers};
 use super::marks::Marks;
@@ -71,7 +71,10 @@ async fn remove(network: &Network, context: &Context) -> Result<(), Stop> {
     let session = session(network, context, &project).await?;
     let description = Marks::new(network, project.clone(), &context.identity.cluster).description;
     match network.spec.network_id.as_deref().filter(|id| !id.is_empty()) {
-        Some(_) => leave(context, &session, &project, &status, &description).await,
+        Some(_) => {
+            let (service, cluster) = (context.cloud.service(), &context.identity.cluster);
+            leave(&service, &session, &project, cluster, &status, &description).await
+        }
         None => {
             let found = leftovers::find(&session, &project, &status, &description).await?;
             let service = context.cloud.service();
@@ -138,30 +141,45 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
     }
 }
 
-/// Takes everything off our networks and routers, also what the tenant's own users put there: ports that nobody waits for (of the
-/// pool, of pods whose Port objects were forced away), legs of other routers. What Neutron made for itself goes with the network.
+/// Takes everything off our networks, routers and groups, also what the tenant's own users put there: ports that nobody waits
+/// for (of the pool, of pods whose Port objects were forced away), legs of other routers, floating IPs and routes that hold legs,
+/// our group on ports elsewhere. What Neutron made for itself goes with the network.
 async fn empty(service: &Session, session: &Session, project: &ProjectId, found: &Leftovers) -> Result<(), Stop> {
     for router in &found.routers {
-        let filter = FloatingIpFilter {
-            router_id: Some(router.clone()),
-            ..FloatingIpFilter::default()
-        };
-        for address in session.list_floating_ips(project, &filter).await? {
-            session.delete_floating_ip(&address.id).await?;
-        }
+        unload(session, project, router).await?;
     }
     for network in &found.networks {
-        empty_network(service, session, network).await?;
+        empty_network(service, session, project, network).await?;
     }
     for router in &found.routers {
         for subnet in legs(session, router).await? {
             session.remove_router_interface(router, &subnet).await?;
         }
     }
+    for group in &found.groups {
+        undress(session, project, group).await?;
+    }
     Ok(())
 }
 
-async fn empty_network(service: &Session, session: &Session, network: &NetworkId) -> Result<(), Stop> {
+/// Takes away what Neutron keeps a router's legs for.
+async fn unload(session: &Session, project: &ProjectId, router: &RouterId) -> Result<(), Stop> {
+    let filter = FloatingIpFilter {
+        router_id: Some(router.clone()),
+        ..FloatingIpFilter::default()
+    };
+    for address in session.list_floating_ips(project, &filter).await? {
+        session.delete_floating_ip(&address.id).await?;
+    }
+    Ok(session.clear_routes(router).await?)
+}
+
+async fn empty_network(
+    service: &Session,
+    session: &Session,
+    project: &ProjectId,
+    network: &NetworkId,
+) -> Result<(), Stop> {
     let filter = PortFilter {
         network_id: Some(network.clone()),
         ..PortFilter::default()
@@ -172,15 +190,36 @@ async fn empty_network(service: &Session, session: &Session, network: &NetworkId
         .iter()
         .filter(|port| &port.network_id == network)
     {
-        if port.device_owner.starts_with("network:router_interface") {
+        if guests::is_leg(port) {
             let Ok(router) = RouterId::new(port.device_id.as_str()) else {
                 continue;
             };
+            unload(session, project, &router).await?;
             for fixed in &port.fixed_ips {
                 session.remove_router_interface(&router, &fixed.subnet_id).await?;
             }
         } else if !port.device_owner.starts_with("network:") {
             service.delete_port(&port.id).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Takes our group off the project's ports, which are on networks of the tenant's users: those go after the Network.
+async fn undress(session: &Session, project: &ProjectId, group: &SecurityGroupId) -> Result<(), Stop> {
+    let filter = PortFilter {
+        security_group: Some(group.clone()),
+        ..PortFilter::default()
+    };
+    for port in session.list_ports(project, &filter).await? {
+        let mut groups = port.security_groups;
+        if groups.contains(group) {
+            groups.retain(|other| other != group);
+            let change = UpdatePort {
+                security_groups: Some(groups),
+                ..UpdatePort::default()
+            };
+            session.update_port(&port.id, &change, None).await.optional()?;
         }
     }
     Ok(())
@@ -203,29 +242,33 @@ async fn destroy(session: &Session, found: &Leftovers) -> Result<(), Stop> {
     Ok(())
 }
 
-/// Only what is ours on a network that is not: pods' ports with the cluster's tag, and the security group.
+/// Only what is ours on a network that is not: pods' ports with the cluster's tag, and the security group. Nothing while somebody
+/// else's port has the group.
 async fn leave(
-    context: &Context,
+    service: &Session,
     session: &Session,
     project: &ProjectId,
+    cluster: &str,
     status: &NetworkStatus,
     description: &str,
 ) -> Result<(), Stop> {
-    let service = context.cloud.service();
+    let mut ours = vec![];
     if let Some(id) = status.network_id.as_deref().and_then(|id| NetworkId::new(id).ok()) {
-        let ours = vec![cluster_tag(&context.identity.cluster)];
         let filter = PortFilter {
             network_id: Some(id),
             device_owner: Some(PORT_DEVICE_OWNER.to_owned()),
-            tags: ours,
+            tags: vec![cluster_tag(cluster)],
             ..PortFilter::default()
         };
-        for port in service.list_ports(project, &filter).await? {
-            service.delete_port(&port.id).await?;
-        }
+        ours = service.list_ports(project, &filter).await?;
     }
-    for group in leftovers::groups(session, project, status, description).await? {
-        session.delete_security_group(&group).await?;
+    let groups = leftovers::groups(session, project, status, description).await?;
+    guests::wait_for_group(service, &groups, &ours).await?;
+    for port in &ours {
+        service.delete_port(&port.id).await?;
+    }
+    for group in &groups {
+        session.delete_security_group(group).await?;
     }
     Ok(())
 }

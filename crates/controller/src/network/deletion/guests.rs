@@ -1,13 +1,13 @@
-//! Removal from a project that is not ours alone: an adopted one, or the service's own. Whoever owns it may have put servers on
-//! our network, routers beside ours, networks of their own behind our router. None of that is ours to delete or to cut off, so
-//! removal waits until it is gone.
+//! Removal from a project that is not ours alone: an adopted one, or the service's own. Whoever owns it may have put servers and
+//! subnets on our network, routers beside ours, networks and routes of their own behind our router, our group on ports elsewhere.
+//! None of that is ours to delete or to cut off, so removal waits until it is gone.
 
 use std::time::Duration;
 
 use stackube_api::names::{PORT_DEVICE_OWNER, cluster_tag};
-use stackube_openstack::id::{PortId, RouterId, SubnetId};
-use stackube_openstack::network::{Port, PortFilter};
-use stackube_openstack::{Error, Session};
+use stackube_openstack::id::{PortId, RouterId, SecurityGroupId, SubnetId};
+use stackube_openstack::network::{Port, PortFilter, SubnetFilter};
+use stackube_openstack::{Error, Optional, Session};
 
 use super::super::leftovers::Leftovers;
 use crate::stop::Stop;
@@ -16,6 +16,14 @@ use crate::stop::Stop;
 const LOOK: Duration = Duration::from_secs(5);
 /// So many are named.
 const NAMED: usize = 3;
+/// Owners of ports that Neutron takes away together with the network, or with our router's leg. Ports of its other kinds, such as
+/// a local IP's, stand for what somebody made.
+const BY_ITSELF: [&str; 4] = [
+    "network:dhcp",
+    "network:distributed",
+    "network:floatingip_agent_gateway",
+    "network:router_centralized_snat",
+];
 
 /// What happens to a port when our network and router go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +39,7 @@ enum Fate {
 }
 
 /// Takes our ports off our networks, and our routers out of them; nothing at all while something of somebody else's needs
-/// either. A floating IP of the owner's needs no look of its own: it leads to a port, and stays when that port goes.
+/// either, or our groups. A floating IP of the owner's needs no look of its own: it leads to a port, and stays when that port goes.
 ///
 /// # Errors
 /// Waiting for what is not ours; those of Neutron.
@@ -39,9 +47,11 @@ pub(super) async fn empty(service: &Session, session: &Session, cluster: &str, f
     let ports = ports(service, found).await?;
     let fates: Vec<_> = ports.iter().map(|port| (port, fate(port, found, cluster))).collect();
     let foreign = fates.iter().filter(|(_, fate)| *fate == Fate::Foreign);
-    if let Some(message) = in_use(foreign.map(|(port, _)| *port)) {
-        return Err(Stop::waiting("InUse", message, LOOK));
-    }
+    let mut others: Vec<String> = foreign.map(|(port, _)| named(port)).collect();
+    others.extend(subnets(service, found).await?);
+    others.extend(routes(session, found).await?);
+    others.extend(wearers(service, &found.groups, &ports).await?);
+    wait_for(others)?;
     for (port, fate) in &fates {
         if *fate == Fate::Delete {
             service.delete_port(&port.id).await?;
@@ -81,7 +91,65 @@ async fn ports(service: &Session, found: &Leftovers) -> Result<Vec<Port>, Error>
     Ok(all)
 }
 
-fn is_leg(port: &Port) -> bool {
+/// Subnets on our networks that are not ours: they would go with the network.
+async fn subnets(service: &Session, found: &Leftovers) -> Result<Vec<String>, Error> {
+    let mut others = vec![];
+    for network in &found.networks {
+        let filter = SubnetFilter {
+            network_id: Some(network.clone()),
+            ..SubnetFilter::default()
+        };
+        let there = service.list_subnets_all_projects(&filter).await?.into_iter();
+        let there = there.filter(|subnet| &subnet.network_id == network && !found.subnets.contains(&subnet.id));
+        others.extend(there.map(|subnet| format!("subnet {} ({})", subnet.id, subnet.cidr)));
+    }
+    Ok(others)
+}
+
+/// Routes of our routers: we make none.
+async fn routes(session: &Session, found: &Leftovers) -> Result<Vec<String>, Error> {
+    let mut others = vec![];
+    for id in &found.routers {
+        let router = session.get_router(id).await.optional()?;
+        let routes = router.into_iter().flat_map(|router| router.routes);
+        others.extend(routes.map(|route| format!("route {} via {} of router {id}", route.destination, route.nexthop)));
+    }
+    Ok(others)
+}
+
+/// Ports that have one of our groups, beside the `known` ones.
+async fn wearers(service: &Session, groups: &[SecurityGroupId], known: &[Port]) -> Result<Vec<String>, Error> {
+    let mut others = vec![];
+    for group in groups {
+        let filter = PortFilter {
+            security_group: Some(group.clone()),
+            ..PortFilter::default()
+        };
+        let there = service.list_ports_all_projects(&filter).await?.into_iter();
+        let there = there.filter(|port| port.security_groups.contains(group));
+        let there = there.filter(|port| known.iter().all(|known| known.id != port.id));
+        others.extend(there.map(|port| format!("port {} (has security group {group})", port.id)));
+    }
+    Ok(others)
+}
+
+/// Waits until no ports but ours have our groups.
+///
+/// # Errors
+/// Waiting for the others; those of Neutron.
+pub(super) async fn wait_for_group(service: &Session, groups: &[SecurityGroupId], ours: &[Port]) -> Result<(), Stop> {
+    wait_for(wearers(service, groups, ours).await?)
+}
+
+fn wait_for(others: Vec<String>) -> Result<(), Stop> {
+    match in_use(others) {
+        Some(message) => Err(Stop::waiting("InUse", message, LOOK)),
+        None => Ok(()),
+    }
+}
+
+/// Whether it is a router's leg in a subnet.
+pub(super) fn is_leg(port: &Port) -> bool {
     port.device_owner.starts_with("network:router_interface")
         || port.device_owner == "network:ha_router_replicated_interface"
 }
@@ -92,7 +160,7 @@ fn fate(port: &Port, found: &Leftovers, cluster: &str) -> Fate {
         return Fate::Delete;
     }
     if !is_leg(port) {
-        return match port.device_owner.starts_with("network:") {
+        return match BY_ITSELF.contains(&port.device_owner.as_str()) {
             true => Fate::GoesByItself,
             false => Fate::Foreign,
         };
@@ -107,32 +175,35 @@ fn fate(port: &Port, found: &Leftovers, cluster: &str) -> Fate {
     }
 }
 
+fn named(port: &Port) -> String {
+    let id = &port.id;
+    match (port.device_owner.as_str(), is_leg(port)) {
+        (_, true) => format!("port {id} (router {} in network {})", port.device_id, port.network_id),
+        ("", _) => format!("port {id}"),
+        (owner, _) => format!("port {id} ({owner})"),
+    }
+}
+
 /// What has to go first, and that its owner has to do it; `None` if there is nothing.
-fn in_use<'a>(foreign: impl Iterator<Item = &'a Port>) -> Option<String> {
-    let mut named: Vec<_> = foreign
-        .map(|port| match (port.device_owner.as_str(), is_leg(port)) {
-            (_, true) => format!("{} (router {} in network {})", port.id, port.device_id, port.network_id),
-            ("", _) => port.id.to_string(),
-            (owner, _) => format!("{} ({owner})", port.id),
-        })
-        .collect();
-    let count = named.len();
+fn in_use(mut others: Vec<String>) -> Option<String> {
+    let count = others.len();
     if count == 0 {
         return None;
     }
-    named.sort();
-    named.truncate(NAMED);
+    others.sort();
+    others.truncate(NAMED);
     if count > NAMED {
-        named.push("…".to_owned());
+        others.push("…".to_owned());
     }
-    let (ports, need, them) = if count == 1 {
-        ("port", "needs", "it")
+    let (objects, need, them) = if count == 1 {
+        ("object", "needs", "it")
     } else {
-        ("ports", "need", "them")
+        ("objects", "need", "them")
     };
     Some(format!(
-        "{count} {ports} in OpenStack that Stackube did not make {need} the network or its router: move or delete {them} to go on: {}",
-        named.join(", ")
+        "{count} {objects} in OpenStack that Stackube did not make {need} the network, its router or its security group: move \
+         or delete {them} to go on: {}",
+        others.join(", ")
     ))
 }
 
@@ -173,6 +244,9 @@ mod tests {
     #[case::of_nothing_yet(json!({"device_owner": "", "tags": []}), Fate::Foreign)]
     #[case::a_load_balancer(json!({"device_owner": "Octavia", "tags": []}), Fate::Foreign)]
     #[case::neutrons_own(json!({"device_owner": "network:distributed", "tags": []}), Fate::GoesByItself)]
+    #[case::neutrons_dhcp(json!({"device_owner": "network:dhcp", "tags": []}), Fate::GoesByItself)]
+    #[case::a_local_ip(json!({"device_owner": "network:local_ip", "tags": []}), Fate::Foreign)]
+    #[case::of_an_unknown_service(json!({"device_owner": "network:e2e", "tags": []}), Fate::Foreign)]
     #[case::our_leg(
         json!({"device_owner": "network:router_interface", "device_id": "r"}),
         Fate::Detach("r".parse().unwrap(), vec!["s".parse().unwrap()])
@@ -191,20 +265,26 @@ mod tests {
         assert_eq!(fate(&port(change), &found(), "c-1"), expected);
     }
 
+    #[rstest]
+    #[case::a_server(json!({"device_owner": "compute:nova"}), "port p (compute:nova)")]
+    #[case::of_nothing_yet(json!({"device_owner": ""}), "port p")]
+    #[case::a_leg(
+        json!({"device_owner": "network:router_interface", "device_id": "r", "network_id": "own"}),
+        "port p (router r in network own)"
+    )]
+    fn a_port_is_named(#[case] change: Value, #[case] expected: &str) {
+        assert_eq!(named(&port(change)), expected);
+    }
+
     #[test]
     fn what_is_waited_for_is_named() {
-        assert_eq!(in_use([].into_iter()), None);
-        let server = |id: &str| port(json!({"id": id, "device_owner": "compute:nova"}));
-        let leg = port(json!({"device_owner": "network:router_interface", "device_id": "r", "network_id": "own"}));
-        let one = in_use([&leg].into_iter()).unwrap();
-        assert!(one.starts_with("1 port in OpenStack"), "{one}");
-        assert!(one.ends_with(": p (router r in network own)"), "{one}");
-        let many = ["p-4", "p-2", "p-1", "p-3"].map(server);
-        let many = in_use(many.iter()).unwrap();
-        assert!(many.starts_with("4 ports in OpenStack"), "{many}");
-        assert!(
-            many.ends_with(": p-1 (compute:nova), p-2 (compute:nova), p-3 (compute:nova), …"),
-            "{many}"
-        );
+        let of = |names: &[&str]| in_use(names.iter().map(|name| (*name).to_owned()).collect());
+        assert_eq!(of(&[]), None);
+        let one = of(&["port p"]).unwrap();
+        assert!(one.starts_with("1 object in OpenStack"), "{one}");
+        assert!(one.ends_with("move or delete it to go on: port p"), "{one}");
+        let many = of(&["port p-4", "port p-2", "port p-1", "port p-3"]).unwrap();
+        assert!(many.starts_with("4 objects in OpenStack"), "{many}");
+        assert!(many.ends_with(": port p-1, port p-2, port p-3, …"), "{many}");
     }
 }

@@ -118,3 +118,138 @@ async fn an_owners_port_and_floating_ip_survive_and_are_waited_for() {
     result.unwrap();
     assert!(left.is_empty(), "a project of ours ends with its Tenant: {left:?}");
 }
+
+const ROUTE: &str = "10.9.0.0/16";
+
+fn with_route(mut router: Value) -> Value {
+    router["routes"] = json!([{"destination": ROUTE, "nexthop": "10.244.0.10"}]);
+    router
+}
+
+/// A network with a leg of our router and one of somebody's, each with a route through it, and a port elsewhere that has our
+/// group beside another.
+async fn held() -> (Fake, Leftovers) {
+    let fake = Fake::start().await;
+    let leg = |router: &str, address: &str| {
+        json!({
+            "network_id": "n-1", "device_owner": "network:router_interface", "device_id": router, "tags": [],
+            "security_groups": [], "fixed_ips": [{"subnet_id": "s-1", "ip_address": address}],
+        })
+    };
+    fake.port(&leg("r-1", "10.244.0.1"));
+    fake.port(&leg("r-2", "10.244.0.2"));
+    fake.port(&json!({"network_id": "elsewhere", "device_owner": "", "tags": [], "security_groups": ["g-1", "g-2"]}));
+    let routers = ["r-1", "r-2"].map(|id| with_route(object(id, "project", "")));
+    let group = object("g-1", "project", "");
+    let mut state = fake.state();
+    state.others.insert("routers".into(), routers.into());
+    state.others.insert("security-groups".into(), vec![group]);
+    drop(state);
+    let found = Leftovers {
+        networks: vec!["n-1".parse().unwrap()],
+        subnets: vec!["s-1".parse().unwrap()],
+        routers: vec!["r-1".parse().unwrap()],
+        groups: vec!["g-1".parse().unwrap()],
+    };
+    (fake, found)
+}
+
+#[tokio::test]
+async fn what_a_tenants_user_did_does_not_hold_a_project_of_ours() {
+    let (fake, found) = held().await;
+    let project = "project".parse().unwrap();
+    empty(&fake.session, &fake.session, &project, &found).await.unwrap();
+    destroy(&fake.session, &found).await.unwrap();
+    let state = fake.state();
+    assert!(state.others["security-groups"].is_empty(), "our group is deleted");
+    let elsewhere = &state.ports[2];
+    assert_eq!(
+        elsewhere["security_groups"],
+        json!(["g-2"]),
+        "the port keeps its other group"
+    );
+    let [other] = state.others["routers"].as_slice() else {
+        panic!("{:?}", state.others["routers"])
+    };
+    assert_eq!(other["id"], "r-2", "our router is deleted");
+}
+
+/// What stops removal from somebody's project, and that nothing was changed before.
+async fn stopped(fake: &Fake, found: &Leftovers) -> String {
+    let stop = guests::empty(&fake.session, &fake.session, "c-1", found)
+        .await
+        .unwrap_err();
+    assert_eq!(stop.reason(), "InUse");
+    let changing = |request: &&String| !request.starts_with("GET ");
+    let state = fake.state();
+    assert_eq!(state.requests.iter().find(changing), None);
+    stop.sentence()
+}
+
+#[tokio::test]
+async fn routes_and_ports_with_our_group_in_somebodys_project_are_waited_for() {
+    let (fake, mut found) = held().await;
+    found.networks.clear();
+    fake.state().ports.retain(|port| port["device_id"] != "r-1");
+    let said = stopped(&fake, &found).await;
+    for expected in [
+        "2 objects in OpenStack",
+        "port p-3 (has security group g-1)",
+        "route 10.9.0.0/16 via 10.244.0.10 of router r-1",
+    ] {
+        assert!(said.contains(expected), "{said:?} lacks {expected:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_subnet_that_somebody_added_is_waited_for() {
+    let fake = Fake::start().await;
+    let mut subnets = ["s-1", "s-2", "s-3"].map(|id| object(id, "project", ""));
+    for subnet in &mut subnets[..2] {
+        subnet["network_id"] = json!("n-1");
+    }
+    fake.state().others.insert("subnets".into(), subnets.into());
+    let found = Leftovers {
+        networks: vec!["n-1".parse().unwrap()],
+        subnets: vec!["s-1".parse().unwrap()],
+        ..Leftovers::default()
+    };
+    let said = stopped(&fake, &found).await;
+    assert!(
+        said.contains("1 object in OpenStack") && said.ends_with(": subnet s-2 (10.0.0.0/24)"),
+        "{said}"
+    );
+}
+
+/// On a network of the project's owner: the port of a pod, and one of a server if `shared`, both with our group.
+async fn left_alone(shared: bool) -> (Result<(), Stop>, usize, usize) {
+    let fake = Fake::start().await;
+    let group = object("g-1", "project", DESCRIPTION);
+    fake.state().others.insert("security-groups".into(), vec![group]);
+    fake.port(&json!({"network_id": "n-1", "security_groups": ["g-1"]}));
+    if shared {
+        let server = json!({"network_id": "n-1", "security_groups": ["g-1"], "device_owner": "compute:nova"});
+        fake.port(&server);
+    }
+    let status = NetworkStatus {
+        network_id: Some("n-1".into()),
+        security_group_id: Some("g-1".into()),
+        ..NetworkStatus::default()
+    };
+    let (session, project) = (&fake.session, "project".parse().unwrap());
+    let result = leave(session, session, &project, "c-1", &status, DESCRIPTION).await;
+    let state = fake.state();
+    (result, state.ports.len(), state.others["security-groups"].len())
+}
+
+#[tokio::test]
+async fn a_network_of_the_owners_is_left_when_no_other_port_has_our_group() {
+    let (result, ports, groups) = left_alone(false).await;
+    result.unwrap();
+    assert_eq!((ports, groups), (0, 0));
+
+    let (result, ports, groups) = left_alone(true).await;
+    let said = result.unwrap_err().sentence();
+    assert!(said.ends_with(": port p-2 (has security group g-1)"), "{said}");
+    assert_eq!((ports, groups), (2, 1), "nothing goes while it is waited for");
+}
