@@ -5,7 +5,7 @@
 //! scheduler may all the same choose this node again, so an owner loses one pod a minute at most.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use k8s_openapi::api::core::v1::{Node as KubeNode, Pod};
@@ -21,7 +21,7 @@ use crate::stop::Stop;
 
 mod elsewhere;
 
-/// How long an owner's pods are left alone after one of them was considered.
+/// How long an owner's pods are left alone after one of them was evicted, and how seldom is looked for another node for a pod.
 const PAUSE: Duration = Duration::from_secs(60);
 
 /// Reason of Events: the range is full.
@@ -37,21 +37,47 @@ pub(super) fn reason(full: Exhausted) -> &'static str {
     }
 }
 
-/// When a pod of each owner was considered last, by the owner's UID.
+/// What was done within the pause.
 #[derive(Debug, Default)]
-pub(super) struct Considered(Mutex<HashMap<String, Instant>>);
+pub(super) struct Considered(Mutex<Recent>);
+
+/// By UID.
+#[derive(Debug, Default)]
+struct Recent {
+    /// Owners, when a pod of theirs was evicted.
+    evicted: HashMap<String, Instant>,
+    /// Pods, when was looked for another node.
+    looked: HashMap<String, Instant>,
+}
 
 impl Considered {
-    /// Whether it is the owner's turn again; then it was considered just `now`.
-    fn is_due(&self, owner: &str, now: Instant) -> bool {
-        let mut owners = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.retain(|_, at| now < *at + PAUSE);
-        let is_due = !owners.contains_key(owner);
-        if is_due {
-            owners.insert(owner.to_owned(), now);
-        }
-        is_due
+    /// Whether to look for another node for the pod; then that is just being done. A pod that cannot be helped takes nothing of
+    /// its siblings' turn.
+    fn may_look(&self, owner: &str, pod: &str, now: Instant) -> bool {
+        let mut recent = self.recent(now);
+        !recent.evicted.contains_key(owner) && note(&mut recent.looked, pod, now)
     }
+
+    /// Whether it is the owner's turn again; then a pod of it is just being evicted.
+    fn may_evict(&self, owner: &str, now: Instant) -> bool {
+        note(&mut self.recent(now).evicted, owner, now)
+    }
+
+    fn recent(&self, now: Instant) -> MutexGuard<'_, Recent> {
+        let mut recent = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        recent.evicted.retain(|_, at| now < *at + PAUSE);
+        recent.looked.retain(|_, at| now < *at + PAUSE);
+        recent
+    }
+}
+
+/// Notes the moment unless there is one; whether it was noted.
+fn note(moments: &mut HashMap<String, Instant>, uid: &str, now: Instant) -> bool {
+    let is_new = !moments.contains_key(uid);
+    if is_new {
+        moments.insert(uid.to_owned(), now);
+    }
+    is_new
 }
 
 /// Evicts the pod if that is the way out. Failures are logged: the pod goes on waiting.
@@ -76,12 +102,13 @@ async fn is_way_out(shared: &Shared, port: &Port, pods: &Api<Pod>) -> Result<boo
     let Some(owner) = remaker(&pod, &port.spec.pod_uid) else {
         return Ok(false);
     };
-    if !shared.considered.is_due(&owner, Instant::now()) {
+    if !shared.considered.may_look(&owner, &port.spec.pod_uid, Instant::now()) {
         return Ok(false);
     }
     let nodes: Api<KubeNode> = Api::all(shared.context.kube.clone());
     let nodes = nodes.list(&ListParams::default()).await?;
-    Ok(elsewhere::exists(&nodes.items, &port.spec.node_name, &pod))
+    let can_go = elsewhere::exists(&nodes.items, &port.spec.node_name, &pod);
+    Ok(can_go && shared.considered.may_evict(&owner, Instant::now()))
 }
 
 async fn evict(shared: &Shared, port: &Port, pods: &Api<Pod>) {
@@ -154,10 +181,30 @@ mod tests {
     #[test]
     fn an_owner_loses_one_pod_a_minute_at_most() {
         let (considered, now) = (Considered::default(), Instant::now());
-        assert!(considered.is_due("o-1", now));
-        assert!(!considered.is_due("o-1", now + PAUSE - Duration::from_secs(1)));
-        assert!(considered.is_due("o-2", now), "another owner's pods do not wait");
-        assert!(considered.is_due("o-1", now + PAUSE));
-        assert!(!considered.is_due("o-1", now + PAUSE), "the pause begins anew");
+        assert!(considered.may_evict("o-1", now));
+        assert!(!considered.may_evict("o-1", now + PAUSE - Duration::from_secs(1)));
+        assert!(considered.may_evict("o-2", now), "another owner's pods do not wait");
+        assert!(considered.may_evict("o-1", now + PAUSE));
+        assert!(!considered.may_evict("o-1", now + PAUSE), "the pause begins anew");
+    }
+
+    #[test]
+    fn a_pod_that_cannot_be_helped_does_not_hold_its_siblings() {
+        let (considered, now) = (Considered::default(), Instant::now());
+        assert!(considered.may_look("o-1", "stuck", now));
+        assert!(
+            !considered.may_look("o-1", "stuck", now),
+            "the nodes are not listed at each try"
+        );
+        assert!(considered.may_look("o-1", "sibling", now));
+        assert!(considered.may_evict("o-1", now));
+        assert!(
+            !considered.may_look("o-1", "third", now),
+            "nothing to look for before the owner's turn"
+        );
+        assert!(
+            considered.may_look("o-1", "third", now + PAUSE),
+            "and no turn was lost by that"
+        );
     }
 }

@@ -42,7 +42,7 @@ pub(crate) struct Shared {
     pub(crate) fresh: Fresh,
     /// What Events have said.
     pub(crate) told: Told,
-    /// Whose pods were considered for eviction.
+    /// Which pods, and whose, were considered for eviction.
     pub(super) considered: Considered,
     /// Numbers.
     pub(crate) metrics: Metrics,
