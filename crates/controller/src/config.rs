@@ -77,7 +77,7 @@ pub struct Admission {
 /// `default-runtime-class`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum DefaultRuntime {
-    /// Not set: the sandbox, and no pods without it.
+    /// Not set: the sandbox, and no new pods where it is missing.
     #[default]
     Sandbox,
     /// `none`: the nodes' own default, whatever stands between pods and nodes there.

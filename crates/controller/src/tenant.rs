@@ -197,7 +197,11 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
         record,
         keystone,
     };
-    Ok(work.apply().await?)
+    let network = work.apply().await?;
+    match valid.class_missing {
+        None => Ok(network),
+        Some(refusal) => Err(End::Refused(refusal)),
+    }
 }
 
 async fn finish(

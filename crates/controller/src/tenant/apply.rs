@@ -124,7 +124,9 @@ impl Work<'_> {
         let network = at(NAMESPACE_READY, network)?;
         at(NAMESPACE_READY, limits)?;
         at(NAMESPACE_READY, rights)?;
-        self.record.met(NAMESPACE_READY, "Created").await;
+        if self.valid.class_missing.is_none() {
+            self.record.met(NAMESPACE_READY, "Created").await;
+        }
         at(QUOTA_READY, quota)?;
         Ok(network)
     }

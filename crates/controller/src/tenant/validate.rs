@@ -46,6 +46,8 @@ pub(crate) struct Valid {
     pub(crate) password: Option<password::Wanted>,
     /// The RuntimeClass of all pods; `None` is the nodes' own default.
     pub(crate) runtime_class: Option<String>,
+    /// The RuntimeClass does not exist: told when the rest is done, as the namespace with its pods is there already.
+    pub(crate) class_missing: Option<Refusal>,
 }
 
 /// What validation needs beside the Tenant and what exists.
@@ -71,7 +73,7 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
     let password = password::wanted(tenant, observed.referenced.as_ref(), &observed.kept);
     user(tenant, observed, password.as_ref(), rules)?;
     namespace(tenant, observed, rules.admission)?;
-    let runtime_class = runtime::class(tenant, observed, rules.admission)?;
+    let runtime = runtime::class(tenant, observed, rules.admission)?;
     Ok(Valid {
         domain,
         subnet,
@@ -79,7 +81,8 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
         adopted: tenant.spec.tenant_id.is_some(),
         members,
         password,
-        runtime_class,
+        runtime_class: runtime.class,
+        class_missing: runtime.missing,
     })
 }
 
