@@ -22,6 +22,7 @@ use crate::shared;
 mod defaults;
 mod existing;
 mod inside;
+mod older;
 mod stolen;
 mod subresources;
 mod tables;

@@ -146,19 +146,9 @@ pub(super) fn objects(namespace: &str, project: &str) -> Vec<Attempt> {
 
 /// Something ordinary of each kind that the tables speak of, which runs no pod.
 pub(super) fn ordinary(namespace: &str) -> Vec<(String, Value)> {
-    let spec = json!({"containers": [{"name": "c", "image": "busybox"}], "nodeSelector": {"nowhere": "x"}});
-    let workloads = WORKLOADS.into_iter().map(|(version, plural, kind)| {
-        let mut object = workload(version, kind, spec.clone());
-        match kind {
-            "Job" | "CronJob" => object["spec"]["suspend"] = json!(true),
-            "DaemonSet" | "PodTemplate" => {}
-            _ => object["spec"]["replicas"] = json!(0),
-        }
-        let root = if version == "v1" { "api" } else { "apis" };
-        (format!("/{root}/{version}/namespaces/{namespace}/{plural}"), object)
-    });
+    let spec = json!({"containers": [{"name": "c", "image": "busybox"}]});
     let admitted = |attempt: &Attempt| attempt.refusal.is_none() && attempt.object["metadata"]["name"] == "attack";
-    let mut found: Vec<(String, Value)> = workloads.collect();
+    let mut found = idle(namespace, &spec);
     for mut attempt in objects(namespace, "none").into_iter().filter(admitted) {
         if attempt.object["kind"] == "Service" {
             // For one with a selector Kubernetes would make the Endpoints.
@@ -169,4 +159,21 @@ pub(super) fn ordinary(namespace: &str) -> Vec<(String, Value)> {
         }
     }
     found
+}
+
+/// Each kind of workload with this spec, so that it runs no pod.
+pub(super) fn idle(namespace: &str, spec: &Value) -> Vec<(String, Value)> {
+    let mut spec = spec.clone();
+    spec["nodeSelector"] = json!({"nowhere": "x"});
+    let workloads = WORKLOADS.into_iter().map(|(version, plural, kind)| {
+        let mut object = workload(version, kind, spec.clone());
+        match kind {
+            "Job" | "CronJob" => object["spec"]["suspend"] = json!(true),
+            "DaemonSet" | "PodTemplate" => {}
+            _ => object["spec"]["replicas"] = json!(0),
+        }
+        let root = if version == "v1" { "api" } else { "apis" };
+        (format!("/{root}/{version}/namespaces/{namespace}/{plural}"), object)
+    });
+    workloads.collect()
 }
