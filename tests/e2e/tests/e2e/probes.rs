@@ -1,6 +1,7 @@
 //! kubelet's probes and hooks of tenants' pods, whatever their addresses; and no pod's way to its node.
 
-use futures::join;
+use std::process::Stdio;
+
 use kube::ResourceExt;
 use serde_json::{Value, json};
 use stackube_e2e::{
@@ -10,11 +11,15 @@ use stackube_e2e::{
     tenant::{with_tenant, with_two_tenants_of},
     wait,
 };
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 
 use crate::shared;
 
-/// What `web` says in its log when its `preStop` hook has reached it.
+/// What `web` says in its log when it starts, and when its `preStop` hook has reached it.
+const STARTS: &str = "the container starts";
 const LEAVES: &str = "the hook came";
+/// How many seconds a container has for the answer that keeps it alive, on a machine where other tests run.
+const PATIENCE: u32 = 10;
 
 /// A pod that is started and ready only if every kind of probe reaches it, and that hooks have to reach as well; with the Secret that it
 /// has its certificate from.
@@ -42,6 +47,7 @@ fn plain(text: &str) -> Value {
     let http = json!({"path": "/", "port": 80});
     let script = format!(
         r"
+echo {STARTS}
 mkdir -p /tmp/www/cgi-bin
 echo {text} >/tmp/www/index.html
 cat >/tmp/www/cgi-bin/leave <<'END'
@@ -63,7 +69,7 @@ wait"
         },
         "startupProbe": {"httpGet": http, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {"tcpSocket": {"port": 80}, "periodSeconds": 1},
-        "livenessProbe": {"httpGet": http, "periodSeconds": 2, "failureThreshold": 3},
+        "livenessProbe": {"httpGet": http, "periodSeconds": 2, "failureThreshold": 3, "timeoutSeconds": PATIENCE},
     })
 }
 
@@ -74,7 +80,7 @@ fn grpc() -> Value {
         // One attempt: kubelet kills the container when it fails, and starts it again.
         "lifecycle": {"postStart": {"httpGet": {"path": "/", "port": 80}}},
         "readinessProbe": {"grpc": {"port": 5000}, "periodSeconds": 1},
-        "livenessProbe": {"exec": {"command": ["/agnhost", "help"]}, "periodSeconds": 10, "timeoutSeconds": 10},
+        "livenessProbe": {"exec": {"command": ["/agnhost", "help"]}, "periodSeconds": 10, "timeoutSeconds": PATIENCE},
     })
 }
 
@@ -86,7 +92,7 @@ fn https() -> Value {
         "volumeMounts": [{"name": "tls", "mountPath": "/tls", "readOnly": true}],
         "startupProbe": {"httpGet": ask, "periodSeconds": 1, "failureThreshold": 60},
         "readinessProbe": {"httpGet": ask, "periodSeconds": 1},
-        "livenessProbe": {"httpGet": ask, "periodSeconds": 2, "failureThreshold": 3},
+        "livenessProbe": {"httpGet": ask, "periodSeconds": 2, "failureThreshold": 3, "timeoutSeconds": PATIENCE},
     })
 }
 
@@ -98,12 +104,33 @@ async fn restarts(devbox: &Devbox, namespace: &str) -> String {
         .unwrap()
 }
 
-/// What the first container of `web` says from its start to its end, or to now.
-async fn log(devbox: &Devbox, namespace: &str, follow: &str) -> String {
-    devbox
-        .kubectl(&["-n", namespace, "logs", "web", "--container=web", follow], "")
-        .await
-        .unwrap()
+/// Deletes `web` while somebody follows what its first container says; what that was, from its start to its end.
+async fn said_until_deleted(devbox: &Devbox, namespace: &str) -> String {
+    let logs = ["-n", namespace, "logs", "web", "--container=web", "--follow"];
+    let mut follower = devbox
+        .kubectl_command(&logs)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut output = BufReader::new(follower.stdout.take().unwrap());
+    let mut said = String::new();
+    // Not before it is being followed: a pod that is gone has no log.
+    output.read_line(&mut said).await.unwrap();
+    assert!(said.contains(STARTS), "{said:?}");
+    let delete = [
+        "-n",
+        namespace,
+        "delete",
+        "pod",
+        "web",
+        "--grace-period=60",
+        "--wait=false",
+    ];
+    devbox.kubectl(&delete, "").await.unwrap();
+    output.read_to_string(&mut said).await.unwrap();
+    assert!(follower.wait().await.unwrap().success(), "{said:?}");
+    said
 }
 
 async fn each_by_itself(class: &str) {
@@ -136,22 +163,13 @@ async fn each_by_itself(class: &str) {
         assert_eq!(restarts(&devbox, &names[1]).await, "0 0 0");
 
         // The same for hooks.
-        let leave = [
-            "-n",
-            &names[1],
-            "delete",
-            "pod",
-            "web",
-            "--grace-period=60",
-            "--wait=false",
-        ];
-        let (said, left) = join!(log(&devbox, &names[1], "--follow"), devbox.kubectl(&leave, ""));
-        left.unwrap();
+        let said = said_until_deleted(&devbox, &names[1]).await;
         assert!(
             said.contains(LEAVES),
             "the preStop hook of a pod that is deleted: {said:?}"
         );
-        let others = log(&devbox, &names[0], "--follow=false").await;
+        let logs = ["-n", &names[0], "logs", "web", "--container=web"];
+        let others = devbox.kubectl(&logs, "").await.unwrap();
         assert!(!others.contains(LEAVES), "another tenant's hook: {others:?}");
     })
     .await;
