@@ -56,8 +56,9 @@ impl Scene<'_> {
         self.attacker.guest.end().await;
         drop(floods);
         assert_eq!((quiet.failed, loud.failed), (0, 0), "requests of another tenant's pod");
-        // Most requests meet no full queue: five times as long, or what a few turns of a busy processor take.
-        let bound = (5 * quiet.p50).max(50_000);
+        // Most requests meet no full queue: five times as long, or half a second, which a machine whose processors others keep busy may take,
+        // and which is too short for a connection that had to be begun again.
+        let bound = (5 * quiet.p50).max(500_000);
         assert!(loud.p50 <= bound, "{quiet:?} without the floods, {loud:?} with them");
         // Generous, for a machine whose few processors the floods keep busy as well: ten times as long, or two seconds, since a
         // connection's first packet that finds a full queue there is sent again after one.
