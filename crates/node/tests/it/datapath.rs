@@ -250,16 +250,21 @@ fn a_pod_is_refused_the_addresses_of_nodes() {
     // An address of nobody goes its way, and nobody answers.
     let address = "198.51.100.3";
     assert_eq!(dial(address), ErrorKind::TimedOut);
-    let before = refused(&lab);
+    // While the range is being written, a segment may be refused that is not the first of its dial: none is under way when this counts.
+    let assert_refused_once = |address: &str| {
+        let before = refused(&lab);
+        assert_eq!(dial(address), ErrorKind::ConnectionRefused);
+        assert_eq!(refused(&lab), before + 1);
+    };
     lab.eventually("another node's address is refused", || {
         dial(OTHER_NODE) == ErrorKind::ConnectionRefused
     });
-    assert_eq!(refused(&lab), before + 1);
+    assert_refused_once(OTHER_NODE);
     lab.node.ip(&format!("address add {address}/32 dev lo"));
     lab.eventually("so is an address that this node was given", || {
         dial(address) == ErrorKind::ConnectionRefused
     });
-    assert_eq!(refused(&lab), before + 2);
+    assert_refused_once(address);
     lab.node.ip(&format!("address delete {address}/32 dev lo"));
     lab.eventually("it is nobody's again", || dial(address) == ErrorKind::TimedOut);
 }
