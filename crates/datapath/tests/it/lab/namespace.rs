@@ -72,12 +72,18 @@ impl Namespace {
 
     /// Packets that this namespace threw away for a wrong checksum.
     pub(crate) fn checksum_errors(&self) -> u64 {
-        self.within(|| {
-            let text = std::fs::read_to_string("/proc/thread-self/net/snmp").unwrap();
+        self.counted("snmp", &["InCsumErrors", "InHdrErrors"])
+    }
+
+    /// The sum of these counters in a file of `/proc/net`, in which a line of names stands before each line of values.
+    pub(crate) fn counted(&self, file: &str, names: &'static [&str]) -> u64 {
+        let path = format!("/proc/thread-self/net/{file}");
+        self.within(move || {
+            let text = std::fs::read_to_string(path).unwrap();
             let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
             let pairs = lines.chunks(2).flat_map(|pair| pair[0].iter().zip(&pair[1]));
-            let errors = pairs.filter(|(name, _)| matches!(**name, "InCsumErrors" | "InHdrErrors"));
-            errors.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
+            let wanted = pairs.filter(|(name, _)| names.contains(*name));
+            wanted.map(|(_, value)| value.parse::<u64>().unwrap()).sum()
         })
     }
 }
