@@ -26,7 +26,7 @@ pub struct Swept {
 /// What had had its time when the tables were read.
 #[derive(Debug)]
 pub struct Ended {
-    /// Nanoseconds of the monotonic clock before that.
+    /// Nanoseconds of the monotonic clock before that, or later for a test.
     now: u64,
     /// Entries of flows that had not.
     live: usize,
@@ -73,10 +73,10 @@ impl Flows {
         })
     }
 
-    /// The entries that have had their time.
-    pub(crate) fn ended(&self) -> Result<Ended, Error> {
+    /// The entries that will have had their time after so much more of it.
+    pub(crate) fn ended_after(&self, time: Duration) -> Result<Ended, Error> {
         // The clock is read first: an entry that a program touches meanwhile is younger than that.
-        let now = clock();
+        let now = clock().saturating_add(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         let entries: HashMap<FlowKey, Flow> = self.flows.collect()?;
         let affinities = self.affinity.entries()?;
         // Read last: what has an entry here and is no pod was one, and is not about to become one.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use ipnet::Ipv4Net;
@@ -164,7 +165,17 @@ impl Programs {
     /// # Errors
     /// The kernel refuses to read.
     pub fn find_ended(&self) -> Result<Ended, Error> {
-        self.flows.ended()
+        self.find_ended_after(Duration::ZERO)
+    }
+
+    /// As [`Programs::find_ended`], but finds what will have had its time after so much more of it, if nothing uses it. For tests: no entry
+    /// can be made older than the machine.
+    ///
+    /// # Errors
+    /// The kernel refuses to read.
+    #[doc(hidden)]
+    pub fn find_ended_after(&self, time: Duration) -> Result<Ended, Error> {
+        self.flows.ended_after(time)
     }
 
     /// The second half of a sweep: removes it, but for what was used meanwhile.

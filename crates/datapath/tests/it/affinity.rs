@@ -63,16 +63,14 @@ fn session_affinity_ends_with_its_time() {
         };
         let first = after(kernel, 0);
         // Each new connection begins the time anew.
-        assert!((0..30).all(|_| after(kernel, 99) == first));
+        assert!((0..30).all(|_| after(kernel, 90) == first));
         let chosen: std::collections::HashSet<_> = (0..30).map(|_| after(kernel, 101)).collect();
         // Of 20 backends, 30 choices leave out about 4.
         assert!(chosen.len() > 8, "{chosen:?}");
         assert_eq!(kernel.added(), kernel.flows().len() as u64);
-        kernel.age_affinity(Duration::from_secs(99));
-        kernel.programs.sweep().unwrap();
+        kernel.sweep_after(90);
         assert_eq!(kernel.remembered(), 1, "it still holds");
-        kernel.age_affinity(Duration::from_secs(2));
-        kernel.programs.sweep().unwrap();
+        kernel.sweep_after(101);
         assert_eq!(kernel.remembered(), 0);
     });
 }

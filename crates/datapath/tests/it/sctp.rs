@@ -1,7 +1,6 @@
 //! SCTP: its checksum through a service, and what begins and ends an association.
 
 use std::net::SocketAddrV4;
-use std::time::Duration;
 
 use crate::lab::kernel::{Kernel, backends, in_both_modes};
 use crate::lab::packet::{Packet, at};
@@ -150,16 +149,14 @@ fn an_association_that_has_ended_makes_room() {
         kernel.pod_gets_raw(&sctp("10.244.1.1:81", POD, INIT_ACK, 16)).unwrap();
         sent(kernel, VIP, DATA);
         kernel.pod_gets_raw(&sctp("10.244.1.1:81", POD, DATA, 16)).unwrap();
-        kernel.age_flows(Duration::from_secs(3600));
-        kernel.programs.sweep().unwrap();
+        kernel.sweep_after(3600);
         assert_eq!(kernel.flows().len(), 2, "idle");
         sent(kernel, VIP, SHUTDOWN);
         kernel
             .pod_gets_raw(&sctp("10.244.1.1:81", POD, SHUTDOWN_ACK, 4))
             .unwrap();
         sent(kernel, VIP, SHUTDOWN_COMPLETE);
-        kernel.age_flows(Duration::from_secs(61));
-        kernel.programs.sweep().unwrap();
+        kernel.sweep_after(61);
         assert_eq!(kernel.flows().len(), 0);
     });
 }

@@ -210,8 +210,7 @@ fn a_connection_whose_flow_was_lost_finds_its_backend() {
         for port in 20_000..20_050 {
             let syn = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
             let backend = kernel.pod_sends(&syn).passed().destination;
-            kernel.age_flows(Duration::from_secs(100_000));
-            kernel.programs.sweep().unwrap();
+            kernel.sweep_after(100_000);
             assert_eq!(kernel.flows().len(), 0);
             assert_eq!(
                 kernel
@@ -416,8 +415,7 @@ fn connections_over_the_host_link_are_few() {
             assert_eq!(connected, most);
             assert_eq!(kernel.added(), 2 * weight * connected as u64);
             // What has ended makes room.
-            kernel.age_flows(Duration::from_secs(61));
-            kernel.programs.sweep().unwrap();
+            kernel.sweep_after(61);
             assert_eq!(kernel.added(), 0);
             assert!(connect(kernel, 5000));
             // Questions to DNS are no connections; other datagrams are.
@@ -473,8 +471,7 @@ fn a_pod_has_its_quota_and_its_rates_and_no_more() {
             .count();
         assert_eq!(connected, 9, "two entries to each of ten flows, one of them to DNS");
         assert_eq!(kernel.added(), 20);
-        kernel.age_flows(Duration::from_secs(100_000));
-        assert_eq!(kernel.programs.sweep().unwrap().removed, 20);
+        assert_eq!(kernel.sweep_after(100_000), 20);
         assert_eq!(kernel.added(), 0);
         assert!(matches!(
             kernel.pod_sends(&Packet::tcp(at("10.244.0.5:9000"), at(VIP), "S")),
@@ -503,9 +500,8 @@ fn the_sweep_keeps_what_lives() {
         connect(kernel, 1, &["S"]); // half open: its answer was seen, its third segment not
         connect(kernel, 2, &["S", "A"]);
         connect(kernel, 3, &["S", "A", "FA"]);
-        for (seconds, left) in [(50, 6), (70, 2), (3600, 2), (3 * 3600, 0)] {
-            kernel.age_flows(Duration::from_secs(seconds));
-            kernel.programs.sweep().unwrap();
+        for (seconds, left) in [(50, 6), (70, 2), (3600, 2), (3 * 3600 + 1, 0)] {
+            kernel.sweep_after(seconds);
             assert_eq!(kernel.flows().len(), left, "{seconds}: {:?}", kernel.flows());
         }
         assert_eq!(kernel.added(), 0);
@@ -543,9 +539,8 @@ fn a_question_makes_room_soon_after_its_answer() {
         // A server of DNS in the pod's own network has no ration, and is a service like any other.
         kernel.pod_sends(&Packet::udp(pod, at("10.96.0.7:53"))).passed();
         kernel.pod_gets(&Packet::udp(at("10.244.1.1:53"), pod)).passed();
-        for (seconds, left) in [(5, 6), (2, 4), (170, 4), (10, 0)] {
-            kernel.age_flows(Duration::from_secs(seconds));
-            kernel.programs.sweep().unwrap();
+        for (seconds, left) in [(3, 6), (7, 4), (170, 4), (181, 0)] {
+            kernel.sweep_after(seconds);
             assert_eq!(kernel.flows().len(), left, "{seconds}: {:?}", kernel.flows());
         }
         assert_eq!(kernel.added(), 0);

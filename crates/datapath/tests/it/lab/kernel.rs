@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use aya::maps::{HashMap, Map, MapData};
 use aya::programs::{SchedClassifier, TestRun as _, TestRunOptions, Xdp};
@@ -200,20 +201,32 @@ impl Kernel {
         Self::map(&self.root(), "flows").iter().map(Result::unwrap).collect()
     }
 
+    /// Sweeps as if every flow's last packet had come by so much longer ago. How many entries are removed.
+    pub(crate) fn sweep_after(&self, seconds: u64) -> usize {
+        let ended = self.programs.find_ended_after(Duration::from_secs(seconds)).unwrap();
+        self.programs.remove_ended(&ended).unwrap().removed
+    }
+
     /// Makes every flow as old as if its last packet had come by so long ago.
-    pub(crate) fn age_flows(&self, by: std::time::Duration) {
+    ///
+    /// # Panics
+    /// When the machine does not run for so long yet.
+    pub(crate) fn age_flows(&self, by: Duration) {
         let mut map: HashMap<_, abi::FlowKey, abi::Flow> = Self::map(&self.root(), "flows");
         for (key, mut flow) in self.flows() {
-            flow.seen = flow.seen.saturating_sub(u64::try_from(by.as_nanos()).unwrap());
+            flow.seen = earlier(flow.seen, by);
             map.insert(key, flow, 0).unwrap();
         }
     }
 
     /// Makes every client's bond with a backend as old as if its last connection had been so long ago.
-    pub(crate) fn age_affinity(&self, by: std::time::Duration) {
+    ///
+    /// # Panics
+    /// When the machine does not run for so long yet.
+    pub(crate) fn age_affinity(&self, by: Duration) {
         let mut map: HashMap<_, abi::AffinityKey, abi::Affinity> = Self::map(&self.root(), "affinity");
         for (key, mut known) in map.iter().map(Result::unwrap).collect::<Vec<_>>() {
-            known.seen = known.seen.saturating_sub(u64::try_from(by.as_nanos()).unwrap());
+            known.seen = earlier(known.seen, by);
             map.insert(key, known, 0).unwrap();
         }
     }
@@ -319,6 +332,12 @@ impl Kernel {
         let counters = stackube_datapath::counters(&self.root()).unwrap();
         counters.iter().find(|(name, _)| *name == reason).unwrap().1
     }
+}
+
+/// A moment of the monotonic clock, which begins when the machine boots.
+fn earlier(moment: u64, by: Duration) -> u64 {
+    let earlier = moment.checked_sub(u64::try_from(by.as_nanos()).unwrap());
+    earlier.unwrap_or_else(|| panic!("this machine has booted less than {by:?} ago: try again then"))
 }
 
 fn outcome(redirected: bool, bytes: &[u8]) -> Outcome {
