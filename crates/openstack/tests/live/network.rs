@@ -1,6 +1,6 @@
 use stackube_openstack::network::{
     CreateNetwork, CreateRouter, CreateSecurityGroup, CreateSecurityGroupRule, CreateSubnet, Direction,
-    ExternalGateway, NetworkFilter, QuotaChange, RouterFilter, SecurityGroupFilter, SubnetFilter, Taggable,
+    ExternalGateway, NetworkFilter, QuotaChange, Route, RouterFilter, SecurityGroupFilter, SubnetFilter, Taggable,
     UpdateNetwork, UpdateRouter, UpdateSecurityGroup, UpdateSubnet,
 };
 use stackube_openstack::{Error, Optional};
@@ -163,6 +163,44 @@ async fn routers() {
         }
         assert!(session.get_router(&router.id).await.unwrap_err().is_not_found());
         session.remove_router_interface(&router.id, &subnet.id).await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn routes_hold_a_leg_until_they_are_cleared() {
+    with_tenant(|tenant| async move {
+        let session = tenant.session();
+        let network = tenant.network().await;
+        let subnet = tenant.subnet(&network.id, "10.244.0.0/24").await;
+        let new = CreateRouter {
+            project_id: tenant.project.clone(),
+            name: tenant.name.clone(),
+            description: String::new(),
+            tags: vec![],
+            external_gateway_info: None,
+        };
+        let router = session.create_router(&new).await.unwrap();
+        session.add_router_interface(&router.id, &subnet.id).await.unwrap();
+        let change = UpdateRouter {
+            routes: Some(vec![Route {
+                destination: "10.9.0.0/16".into(),
+                nexthop: "10.244.0.9".into(),
+            }]),
+            ..UpdateRouter::default()
+        };
+        assert_eq!(
+            session.update_router(&router.id, &change).await.unwrap().routes.len(),
+            1
+        );
+        let held = session.remove_router_interface(&router.id, &subnet.id).await;
+        assert_eq!(held.unwrap_err().kind(), Some("RouterInterfaceInUseByRoute"));
+        for _ in 0..2 {
+            session.clear_routes(&router.id).await.unwrap();
+        }
+        session.remove_router_interface(&router.id, &subnet.id).await.unwrap();
+        session.delete_router(&router.id).await.unwrap();
+        session.clear_routes(&router.id).await.unwrap();
     })
     .await;
 }

@@ -2,7 +2,9 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use stackube_openstack::id::{NetworkId, SubnetId};
-use stackube_openstack::network::{BindingVifType, CreatePort, FixedIpRequest, Port, PortFilter, Taggable, UpdatePort};
+use stackube_openstack::network::{
+    BindingVifType, CreatePort, CreateSecurityGroup, FixedIpRequest, Port, PortFilter, Taggable, UpdatePort,
+};
 use stackube_openstack::{Cloud, Session};
 
 use crate::support::{Tenant, config, with_tenant, with_tenant_of};
@@ -204,6 +206,14 @@ async fn ports_are_found_by_every_filter() {
         let mut new = new_port(&tenant, &network, &subnet, Some("10.244.0.12"));
         let host = chassis(&service).await;
         new.binding_host_id = Some(host.clone());
+        let group = CreateSecurityGroup {
+            project_id: tenant.project.clone(),
+            name: tenant.name.clone(),
+            description: String::new(),
+            tags: vec![],
+        };
+        let group = tenant.session().create_security_group(&group).await.unwrap().id;
+        new.security_groups = vec![group.clone()];
         service.create_port(&new).await.unwrap();
         let found = async |filter: PortFilter| service.list_ports_all_projects(&filter).await.unwrap().len();
         let filter = PortFilter {
@@ -214,10 +224,11 @@ async fn ports_are_found_by_every_filter() {
             tags: vec!["a".into()],
             binding_host_id: Some(host),
             ip_address: Some("10.244.0.12".parse().unwrap()),
+            security_group: Some(group),
         };
         assert_eq!(found(filter.clone()).await, 1);
         let other = || Some("other".to_owned());
-        let misses: [fn(&mut PortFilter, Option<String>); 7] = [
+        let misses: [fn(&mut PortFilter, Option<String>); 8] = [
             |filter, _| filter.network_id = Some("other".parse().unwrap()),
             |filter, other| filter.device_owner = other,
             |filter, other| filter.device_id = other,
@@ -225,6 +236,7 @@ async fn ports_are_found_by_every_filter() {
             |filter, other| filter.tags = other.into_iter().collect(),
             |filter, other| filter.binding_host_id = other,
             |filter, _| filter.ip_address = Some("10.244.0.13".parse().unwrap()),
+            |filter, _| filter.security_group = Some("other".parse().unwrap()),
         ];
         for (number, miss) in misses.into_iter().enumerate() {
             let mut filter = filter.clone();

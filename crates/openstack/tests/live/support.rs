@@ -118,6 +118,7 @@ impl Tenant {
             session.delete_floating_ip(&floating_ip.id).await?;
         }
         for router in session.list_routers(project, &RouterFilter::default()).await? {
+            session.clear_routes(&router.id).await?;
             for interface in session.router_interfaces(&router.id).await? {
                 session
                     .remove_router_interface(&router.id, &interface.subnet_id)
