@@ -36,10 +36,10 @@ machine_state() {
   echo "# groups" && find /sys/fs/cgroup -type d -path '*stackube-devbox*'
   echo "# tables" && nft list tables
   # A process left in a host would be in its namespaces. One that has ended, and only waits for its parent to look, is not left;
-  # nor is a host's first process that holds no network namespace any more: it has ended too, and waits for such a one of its own.
+  # nor is one that holds no network or process namespace any more: it has ended too.
   echo "# processes in other namespaces" && ps -e --format stat=,pidns=,netns=,comm= |
     awk -v own="$(ps --format pidns=,netns= --pid $$ | xargs)" \
-      '$1 !~ /^Z/ && $3 != "-" && $2 " " $3 != own { print $2, $3, $4 }' | sort
+      '$1 !~ /^Z/ && $2 != "-" && $3 != "-" && $2 " " $3 != own { print $2, $3, $4 }' | sort
   echo "# scripts" && pgrep --list-full --full "$devbox |$here/(host|image|layers|build|containers)/"
   echo "# state" && ls -d /run/stackube-devbox "$state"/{hosts,kubeconfig,clouds.yaml,bin,ssh,secrets} 2>/dev/null
 }

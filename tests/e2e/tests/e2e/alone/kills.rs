@@ -73,13 +73,15 @@ async fn left(devbox: &Devbox, name: &str, project: &ProjectId) -> Result<Option
     Ok(Some(pods + ports + networks + namespace + openstack.len()))
 }
 
-/// Kills one leader after the other, until `look` finds all done right after a kill, when nobody works. Asserts that many came
-/// before, at several stages.
-async fn kill_until(devbox: &Devbox, look: impl AsyncFn() -> Result<Option<usize>>) {
-    let (mut stages, mut killed) = (vec![], None);
+/// Kills the leader, lets `begin` give the next one work that it finds when it starts, and kills one after the other, until `look`
+/// finds all done right after a kill, when nobody works. Asserts that many came before, at several stages.
+async fn kill_until(devbox: &Devbox, begin: impl Future<Output = ()>, look: impl AsyncFn() -> Result<Option<usize>>) {
+    let mut killed = kill_next(devbox, None, Duration::ZERO).await;
+    begin.await;
+    let mut stages = vec![];
     loop {
         let life = LONGER * u32::try_from(stages.len()).unwrap();
-        killed = Some(kill_next(devbox, killed, life).await);
+        killed = kill_next(devbox, Some(killed), life).await;
         match look().await.unwrap() {
             Some(stage) => stages.push(stage),
             None => break,
@@ -108,8 +110,10 @@ async fn a_tenant_survives_a_controller_that_is_killed_all_the_way() {
     let devbox = Devbox::connect().await;
     let name = tenant::unique("killed");
     let body = async {
-        tenant::create(&devbox, &name, "").await.unwrap();
-        let kills = kill_until(&devbox, async || made(&devbox, &name).await);
+        let create = async {
+            tenant::create(&devbox, &name, "").await.unwrap();
+        };
+        let kills = kill_until(&devbox, create, async || made(&devbox, &name).await);
         tokio::join!(kills, create_pods(&devbox, &name));
         let project = tenant::project_of(&tenant::active(&devbox, &name).await);
         let mut addresses = BTreeSet::new();
@@ -118,9 +122,11 @@ async fn a_tenant_survives_a_controller_that_is_killed_all_the_way() {
             assert!(fresh, "two pods share an address");
         }
         cloud::assert_made_once(&devbox, &project).await;
-        let delete = ["delete", "tenant", &name, "--wait=false"];
-        devbox.kubectl(&delete, "").await.unwrap();
-        kill_until(&devbox, async || left(&devbox, &name, &project).await).await;
+        let delete = async {
+            let delete = ["delete", "tenant", &name, "--wait=false"];
+            devbox.kubectl(&delete, "").await.unwrap();
+        };
+        kill_until(&devbox, delete, async || left(&devbox, &name, &project).await).await;
         project
     };
     let project = always(body, tenant::delete(&devbox, &name)).await;
