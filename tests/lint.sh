@@ -22,7 +22,7 @@ check "clippy (live tests, maps)" cargo clippy --workspace --test live --test ma
 # shellcheck disable=SC2046
 check "shellcheck" shellcheck -x $(scripts)
 check "shellcheck (devbox)" devbox/lint.sh
-check "the security model names tests that exist" tests/cited.sh
+check "the security model names tests that exist, and answers every finding" tests/cited.sh
 check "dependencies (make audit)" tests/audit.sh
 check "deployment/stackube.yaml is current (make generate)" bundle_is_current
 bpf/check.sh || failed=1

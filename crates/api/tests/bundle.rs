@@ -144,6 +144,14 @@ fn each_pod_has_the_rights_that_it_needs_and_no_other() {
 }
 
 #[test]
+fn no_pod_needs_the_network_that_it_makes() {
+    for (name, pod) in all_pods() {
+        assert_eq!(pod.host_network, Some(true), "{name}");
+        assert_eq!(pod.dns_policy.as_deref(), Some("Default"), "{name}");
+    }
+}
+
+#[test]
 fn no_pod_has_what_nobody_needs() {
     for (name, pod) in all_pods() {
         let shares = [pod.host_pid, pod.host_ipc, pod.share_process_namespace];
