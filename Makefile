@@ -51,7 +51,7 @@ e2e: ## end-to-end tests against the running devbox; T=name runs one
 	tests/e2e.sh $(T)
 
 .PHONY: bench
-bench: ## measure beside kube-proxy and CoreDNS (root), and the devbox if one runs; T=node or T=devbox does one
+bench: ## measure beside kube-proxy and CoreDNS (root), stackube-auth, and the devbox if one runs; T=node, auth or devbox does one
 	tests/bench.sh $(T)
 
 .PHONY: fuzz

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures, and prints a table for each part. usage: bench.sh [node [memory|traffic|many]...|devbox]; without a part, both as far as
-# a devbox runs.
+# Measures, and prints a table for each part. usage: bench.sh [node [memory|traffic|many]...|auth|devbox]; without a part,
+# all of them, devbox only if one runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part=${1:-}
@@ -11,6 +11,9 @@ node() {
   tests/bench/run.sh "$@"
   if (($# == 0)); then cargo bench --quiet -p stackube-proxy --bench program; fi
 }
+
+# Answers of stackube-auth, beside made-up tokens and without Keystone. Fails when a goal is missed.
+auth() { cargo bench --quiet -p stackube-auth --bench reviews; }
 
 # Networks and pods (8 minutes on a quiet machine).
 devbox() {
@@ -23,6 +26,7 @@ running() { [ -f "$STACKUBE_DEVBOX/kubeconfig" ]; }
 
 case $part in
   node) node "${@:2}" ;;
+  auth) auth ;;
   devbox)
     running || { echo "no devbox is running: run \`make devbox\`" >&2; exit 1; }
     devbox
@@ -32,7 +36,7 @@ case $part in
     if running; then devbox; else echo "networks and pods were not measured: no devbox is running (\`make devbox\`)"; fi
     ;;
   *)
-    echo "usage: make bench [T=node|devbox]" >&2
+    echo "usage: make bench [T=node|auth|devbox]" >&2
     exit 1
     ;;
 esac
