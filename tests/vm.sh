@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 tests=(
   "node lifecycle::a_pod_gets lifecycle::pods_exchange crash::running_pods crash::what_a_reboot_leaves
     firewall::a_pod_that_sends firewall::the_host_does_not_answer outage::a_vswitchd
-    datapath::kubelet_reaches datapath::a_pod_reaches_dns tunnel::services_and_pods"
+    datapath::kubelet_reaches datapath::kubelet_hears datapath::a_pod_reaches_dns tunnel::services_and_pods"
   "datapath load::the_kernel_takes load::the_verifier traffic::pods_of_a_kernel_switch"
 )
 if (($# > 0)); then tests=("node $*"); fi

@@ -8,7 +8,7 @@ use crate::{
     },
     flow,
     head::{ARP, Ends, Frame, IPV4, Inside, Piece, RST, address, read, rewrite},
-    icmp,
+    icmp::{self, About},
     maps::{FRAGMENTS, HOST_FLOWS, INFRASTRUCTURE, NETWORKS, PERMITTED, PODS_MAP, SERVICE_CIDRS, SERVICES},
     packet::{Packet, Verdict},
     refuse::refuse,
@@ -107,8 +107,8 @@ enum Next {
     Refuse(u8),
     /// Give it other ends, and send it where its kind of flow goes; `back` if it is an answer.
     Send { ends: Ends, kind: u8, back: bool },
-    /// All is done.
-    Done(Verdict),
+    /// It is an ICMP error: make it one about the packet with the ends that this had when it was sent, and bring it to its sender.
+    Report { about: About, sent: Ends, kind: u8 },
 }
 
 impl Next {
@@ -125,7 +125,7 @@ impl<P: Packet> From<'_, P> {
             Next::Decided(why, verdict) => self.told.decide(why, verdict),
             Next::Refuse(why) => refuse(self.packet, self.told, self.frame, why),
             Next::Send { ends, kind, back } => self.send(&ends, kind, back),
-            Next::Done(verdict) => verdict,
+            Next::Report { about, sent, kind } => self.report(&about, &sent, kind),
         }
     }
 
@@ -135,14 +135,14 @@ impl<P: Packet> From<'_, P> {
         if inside.fragment == Piece::Later {
             return self.later_fragment();
         }
+        if inside.protocol == ICMP && let Some(next) = self.error() {
+            return next;
+        }
         if inside.destination & LINK_LOCAL_MASK == LINK_LOCAL {
             return self.link_local();
         }
         if inside.has_ports() {
             return self.flow();
-        }
-        if inside.protocol == ICMP && let Some(verdict) = icmp::from_pod(self.packet, self.told) {
-            return Next::Done(verdict);
         }
         if is_service_address(inside.destination) {
             return Next::drop(reason::DROPPED_UNANSWERABLE);
@@ -308,6 +308,47 @@ impl<P: Packet> From<'_, P> {
         Next::Decided(reason::PASSED, Verdict::Pass)
     }
 
+    /// An ICMP error about a packet that was translated, or a probe, on its way to the pod. `None` if it is about no such packet.
+    #[inline(always)]
+    fn error(&self) -> Option<Next> {
+        let (told, inside, settings) = (self.told, self.told.inside, self.settings);
+        let about = icmp::about(self.packet, inside)?;
+        let header = &about.header;
+        if header.destination != told.pod.ip || inside.destination != header.source {
+            return None;
+        }
+        if header.source == settings.link_address {
+            let asked = self.was_asked_by_kubelet(header.protocol, about.source_port, about.destination_port);
+            return asked.then(|| Next::Decided(reason::PROBE_ANSWER, self.to_host()));
+        }
+        let from_itself = header.source == settings.hairpin_address;
+        let (direction, remote) = if from_itself { (HAIRPIN, 0) } else { (FORWARD, header.source) };
+        let flow = flow::find(&flow::key(told.ifindex, direction, header.protocol, remote, about.source_port, about.destination_port))?;
+        // A server elsewhere would narrow its path to the node's own address, which all pods of the node share.
+        if flow.kind == FLOW_HOST {
+            return Some(Next::drop(reason::DROPPED_UNANSWERABLE));
+        }
+        let (local, other) = ((told.pod.ip, flow.local_port), (flow.remote, flow.remote_port));
+        let (from, to) = match (from_itself, flow.kind) {
+            (true, _) => (local, other),
+            (false, FLOW_HAIRPIN) => (other, (settings.hairpin_address, flow.local_port)),
+            (false, _) => (other, local),
+        };
+        let sent = Ends { source: from.0, destination: to.0, source_port: from.1, destination_port: to.1 };
+        Some(Next::Report { about, sent, kind: flow.kind })
+    }
+
+    #[inline(always)]
+    fn report(&self, about: &About, sent: &Ends, kind: u8) -> Verdict {
+        let (told, inside) = (self.told, self.told.inside);
+        icmp::from_pod(self.packet, inside, about, sent);
+        let (why, verdict) = match kind {
+            FLOW_HAIRPIN => (reason::HAIRPINNED, self.to_itself()),
+            _ => (reason::TRANSLATED, Verdict::Pass),
+        };
+        told.translated(why, verdict, sent.source, sent.source_port, sent.destination_port)
+    }
+
     /// The link's addresses. Of the node, a pod reaches by them only who asked it something.
     #[inline(always)]
     fn link_local(&self) -> Next {
@@ -338,9 +379,13 @@ impl<P: Packet> From<'_, P> {
             },
             _ => return false,
         };
-        let key = HostFlowKey { ifindex: self.told.ifindex, host_port, pod_port, protocol: inside.protocol, pad: [0; 3] };
-        inside.fragment == Piece::Whole
-            && HOST_FLOWS.get_ptr_mut(key).is_some_and(|seen| now().wrapping_sub(unsafe { *seen }) < ANSWER_TIME)
+        inside.fragment == Piece::Whole && self.was_asked_by_kubelet(inside.protocol, host_port, pod_port)
+    }
+
+    #[inline(always)]
+    fn was_asked_by_kubelet(&self, protocol: u8, host_port: u16, pod_port: u16) -> bool {
+        let key = HostFlowKey { ifindex: self.told.ifindex, host_port, pod_port, protocol, pad: [0; 3] };
+        HOST_FLOWS.get_ptr_mut(key).is_some_and(|seen| now().wrapping_sub(unsafe { *seen }) < ANSWER_TIME)
     }
 
     #[inline(always)]

@@ -1,9 +1,9 @@
 //! ICMP: echoes, and errors about packets that were translated.
 
 use crate::{
-    abi::{FLOW_DIRECT, FLOW_HAIRPIN, FLOW_HOST, FLOW_NETWORK, FORWARD, ICMP, Pod, REVERSE, SCTP, TCP, UDP, reason},
+    abi::{FLOW_HAIRPIN, FLOW_HOST, ICMP, Pod, REVERSE, SCTP, TCP, UDP, reason},
     flow,
-    head::{DESTINATION, IP_SUM, Inner, Inside, Piece, SOURCE, ports},
+    head::{DESTINATION, Ends, IP_SUM, Inner, Inside, Piece, SOURCE, ports},
     packet::{Packet, Sum, Verdict},
     tally::Told,
 };
@@ -45,19 +45,21 @@ fn identifier<P: Packet>(packet: &P, inside: &Inside, wanted: u8) -> Option<u16>
 }
 
 /// The packet that an ICMP error is about.
-struct About {
+pub struct About {
     /// Offset of its IP header.
     at: u32,
     /// Offset of its ports.
     ports_at: u32,
-    header: Inner,
-    source_port: u16,
-    destination_port: u16,
+    pub header: Inner,
+    pub source_port: u16,
+    pub destination_port: u16,
 }
 
+/// What an ICMP error is about. An error is too short to come in pieces (RFC 1812, 4.3.2.3), so none of a fragment is: the receiver would
+/// keep it for pieces that never come, and no rate bounds those.
 #[inline(always)]
-fn about<P: Packet>(packet: &P, inside: &Inside) -> Option<About> {
-    if !matches!(kind(packet, inside)?, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM) {
+pub fn about<P: Packet>(packet: &P, inside: &Inside) -> Option<About> {
+    if inside.fragment != Piece::Whole || !matches!(kind(packet, inside)?, UNREACHABLE | TIME_EXCEEDED | PARAMETER_PROBLEM) {
         return None;
     }
     let at = inside.at + 8;
@@ -102,28 +104,12 @@ fn outer<P: Packet>(packet: &P, at: u32, from: u32, to: u32) {
     }
 }
 
-/// An error of the pod about an answer of a service: it goes to the backend, about the packet that the backend sent.
+/// Makes an error of the pod one about the packet as it was sent: it goes to that one's source, from that one's destination.
 #[inline(always)]
-pub fn from_pod<P: Packet>(packet: &P, told: &Told<'_>) -> Option<Verdict> {
-    let inside = told.inside;
-    let about = about(packet, inside)?;
-    let header = &about.header;
-    let key = flow::key(told.ifindex, FORWARD, header.protocol, header.source, about.source_port, about.destination_port);
-    let flow = flow::find(&key)?;
-    if header.destination != told.pod.ip {
-        return None;
-    }
-    match flow.kind {
-        FLOW_NETWORK | FLOW_DIRECT => {}
-        // The node's servers do without: they keep to the smallest MTU of a pod.
-        _ => return Some(told.drop(reason::DROPPED_UNANSWERABLE)),
-    }
-    if inside.destination != header.source {
-        return None;
-    }
-    about.rewrite(packet, inside, flow.remote, header.destination, flow.remote_port, flow.local_port);
-    outer(packet, DESTINATION, inside.destination, flow.remote);
-    Some(told.translated(reason::TRANSLATED, Verdict::Pass, flow.remote, flow.remote_port, flow.local_port))
+pub fn from_pod<P: Packet>(packet: &P, inside: &Inside, about: &About, sent: &Ends) {
+    about.rewrite(packet, inside, sent.source, sent.destination, sent.source_port, sent.destination_port);
+    outer(packet, SOURCE, inside.source, sent.destination);
+    outer(packet, DESTINATION, inside.destination, sent.source);
 }
 
 /// An error about a packet of the pod that was translated, on its way to the pod from its network.

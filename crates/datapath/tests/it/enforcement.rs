@@ -1,6 +1,8 @@
 //! A pod speaks for itself only, and reaches nothing of the infrastructure.
 
-use crate::lab::kernel::{DEVICE, HAIRPIN, LINK, Outcome, POD, in_both_modes, net};
+use std::time::Duration;
+
+use crate::lab::kernel::{DEVICE, FAR_MAC, HAIRPIN, LINK, NODE_MAC, Outcome, POD, in_both_modes, net};
 use crate::lab::packet::{Body, POD_MAC, Packet, ROUTER_MAC, at};
 
 #[test]
@@ -160,14 +162,9 @@ fn kubelet_reaches_the_pod_and_nobody_else_of_the_node() {
             "not asked"
         );
         let delivered = kernel.host_sends(&probe, 0x77).redirected();
-        assert_eq!(delivered, probe.clone().with_macs(POD_MAC, crate::lab::kernel::FAR_MAC));
+        assert_eq!(delivered, probe.clone().with_macs(POD_MAC, FAR_MAC));
         let sent = kernel.pod_sends(&answer).redirected();
-        assert_eq!(
-            sent,
-            answer
-                .clone()
-                .with_macs(crate::lab::kernel::NODE_MAC, crate::lab::kernel::FAR_MAC)
-        );
+        assert_eq!(sent, answer.clone().with_macs(NODE_MAC, FAR_MAC));
         // The kernel ends a connection without the socket's mark; and a pod cannot open one with the port of a probe.
         assert!(matches!(
             kernel.host_sends(&Packet::tcp(probe.source, probe.destination, "FA"), 0),
@@ -195,6 +192,65 @@ fn kubelet_reaches_the_pod_and_nobody_else_of_the_node() {
         ));
         assert_eq!(kernel.pod_sends(&Packet::echo(POD, LINK, true, 6)), Outcome::Dropped);
     });
+}
+
+#[test]
+fn a_pods_icmp_errors_reach_kubelet_about_its_own_packets_only() {
+    in_both_modes(|kernel| {
+        let probe = Packet::tcp(at("169.254.77.1:40000"), at("10.244.0.5:8080"), "S");
+        let error = |quoted: &Packet| Packet::error(POD, LINK, quoted.clone());
+        assert_eq!(kernel.pod_sends(&error(&probe)), Outcome::Dropped, "nothing was sent");
+        kernel.host_sends(&probe, 0x77).redirected();
+        let before = kernel.count("probe_answer");
+        let sent = kernel.pod_sends(&error(&probe)).redirected();
+        assert_eq!((sent.destination_mac, sent.source_mac), (NODE_MAC, FAR_MAC));
+        assert_eq!(
+            (sent.source, sent.destination, &sent.body),
+            (at("10.244.0.5:0"), at("169.254.77.1:0"), &quoting(&probe))
+        );
+        assert_eq!(kernel.count("probe_answer"), before + 1);
+        // Another connection, another pod's, another protocol's; of another address of the node; to somebody else.
+        for (source, destination) in [
+            ("169.254.77.1:40001", "10.244.0.5:8080"),
+            ("169.254.77.1:40000", "10.244.0.5:8081"),
+            ("169.254.77.1:40000", "10.244.0.6:8080"),
+            ("10.77.0.21:40000", "10.244.0.5:8080"),
+        ] {
+            let other = probe.clone().ends(at(source), at(destination));
+            assert_eq!(
+                kernel.pod_sends(&error(&other)),
+                Outcome::Dropped,
+                "{source} {destination}"
+            );
+        }
+        let datagram = Packet::udp(probe.source, probe.destination);
+        assert_eq!(kernel.pod_sends(&error(&datagram)), Outcome::Dropped);
+        let astray = Packet::error(POD, HAIRPIN, probe.clone());
+        assert_eq!(kernel.pod_sends(&astray), Outcome::Dropped);
+        let mut piece = error(&probe).bytes();
+        piece[20] = 0x20; // more fragments follow
+        assert_eq!(kernel.pod_sends_raw(&piece), None);
+        // No other message: a redirection would change how the node reaches others.
+        let mut redirection = error(&probe).bytes();
+        redirection[34] = 5;
+        assert_eq!(kernel.pod_sends_raw(&redirection), None);
+        kernel.age_host_flows(Duration::from_secs(121));
+        assert_eq!(kernel.pod_sends(&error(&probe)), Outcome::Dropped, "long ago");
+    });
+}
+
+/// An ICMP error as it is read back: the ports of what it quotes, whatever the protocol.
+fn quoting(packet: &Packet) -> Body {
+    let quoted = Packet::udp(packet.source, packet.destination);
+    let quoted = Box::new(Packet {
+        payload: Vec::new(),
+        ..quoted
+    });
+    Body::Error {
+        kind: 3,
+        code: 4,
+        quoted,
+    }
 }
 
 #[test]

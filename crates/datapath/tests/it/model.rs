@@ -28,6 +28,13 @@ enum Step {
     },
     /// What the last packet of a flow reached answers it.
     Answer { port: u16, target: usize, tcp: bool },
+    /// Who got a flow's last packet sends an ICMP error about it: the backend, or (`late`) the pod about the answer.
+    Error {
+        port: u16,
+        target: usize,
+        tcp: bool,
+        late: bool,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -45,7 +52,19 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         target,
         tcp,
     });
-    proptest::collection::vec(prop_oneof![2 => serve, 1 => remove, 8 => send, 4 => answer], 1..60)
+    let error = (0..3u16, 0..6usize, any::<bool>(), any::<bool>()).prop_map(|(port, target, tcp, late)| Step::Error {
+        port: 5000 + port,
+        target,
+        tcp,
+        late,
+    });
+    // Services come first: packets to none are soon told.
+    let begin = proptest::collection::vec(serve.clone(), 3);
+    let rest = proptest::collection::vec(
+        prop_oneof![2 => serve, 1 => remove, 8 => send, 4 => answer, 4 => error],
+        1..60,
+    );
+    (begin, rest).prop_map(|(begin, rest)| [begin, rest].concat())
 }
 
 /// A flow as the pod sees it.
@@ -87,6 +106,12 @@ impl Model {
             }
             Step::Send { port, target, flags } => Some(self.send(kernel, *port, *target, *flags)),
             Step::Answer { port, target, tcp } => self.answer(kernel, (*tcp, *port, *target)),
+            Step::Error {
+                port,
+                target,
+                tcp,
+                late,
+            } => self.error(kernel, (*tcp, *port, *target), *late),
         }
     }
 
@@ -188,6 +213,51 @@ impl Model {
             (packet.source, packet.destination),
             (address(target), SocketAddrV4::new(POD, port))
         );
+        Some(outcome)
+    }
+
+    /// An error tells its receiver of the packet as that one had sent it.
+    fn error(&self, kernel: &mut Kernel, key: Key, late: bool) -> Option<Outcome> {
+        let (tcp, port, target) = key;
+        let (source_port, backend) = *self.flows.get(&key)?;
+        let itself = *backend.ip() == POD;
+        if itself && target > 2 {
+            return None;
+        }
+        let (client, service) = (SocketAddrV4::new(POD, port), address(target));
+        let seen = SocketAddrV4::new(if itself { HAIRPIN } else { POD }, source_port);
+        // The packet as it arrived, and as it was sent.
+        let (arrived, sent) = if late {
+            ((service, client), (backend, seen))
+        } else {
+            ((seen, backend), (client, service))
+        };
+        let packet = |(from, to)| {
+            if tcp {
+                Packet::tcp(from, to, "A")
+            } else {
+                Packet::udp(from, to)
+            }
+        };
+        let error = Packet::error(*arrived.1.ip(), *arrived.0.ip(), packet(arrived));
+        let outcome = if itself || late {
+            kernel.pod_sends(&error)
+        } else {
+            kernel.pod_gets(&error)
+        };
+        let (Outcome::Redirected(out) | Outcome::Passed(out)) = &outcome else {
+            panic!("an error about {arrived:?} was dropped")
+        };
+        let Body::Error { quoted, .. } = &out.body else {
+            panic!("{out:?}")
+        };
+        assert_eq!((quoted.source, quoted.destination), sent);
+        assert_eq!(
+            (out.source.ip(), out.destination.ip()),
+            (sent.1.ip(), sent.0.ip()),
+            "an error goes back to where the packet came from"
+        );
+        assert_eq!(matches!(outcome, Outcome::Redirected(_)), itself);
         Some(outcome)
     }
 }

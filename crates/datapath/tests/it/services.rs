@@ -1,12 +1,12 @@
 //! Services: from the pod to a backend and back.
 
 use std::collections::HashMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
 
 use stackube_datapath::{Limits, Service};
 
-use crate::lab::kernel::{ALIAS, FAR_MAC, NODE_MAC, Outcome, POD, backends, in_both_modes, net, service_key};
+use crate::lab::kernel::{ALIAS, FAR_MAC, HAIRPIN, NODE_MAC, Outcome, POD, backends, in_both_modes, net, service_key};
 use crate::lab::packet::{Body, POD_MAC, Packet, ROUTER_MAC, at};
 
 const VIP: &str = "10.96.0.7:80";
@@ -275,7 +275,7 @@ fn two_flows_that_would_look_the_same_get_different_ports() {
             ["10.244.1.1:80", "10.96.0.8:80", "10.96.0.7:80"],
         ] {
             port += 1;
-            let pod = std::net::SocketAddrV4::new(*pod.ip(), port);
+            let pod = SocketAddrV4::new(*pod.ip(), port);
             for target in order {
                 let out = kernel.pod_sends(&Packet::tcp(pod, at(target), "S")).passed();
                 assert_eq!(out.destination, at("10.244.1.1:80"));
@@ -347,6 +347,87 @@ fn icmp_errors_are_translated_both_ways() {
         assert_eq!(out.destination.ip(), backend.ip());
         let Body::Error { quoted, .. } = out.body else { panic!() };
         assert_eq!((quoted.source, quoted.destination), (backend, pod));
+    });
+}
+
+/// What an ICMP error tells: from whom to whom it goes, and about a packet from whom to whom.
+fn told(error: Packet) -> [SocketAddrV4; 4] {
+    let Body::Error { quoted, .. } = error.body else {
+        panic!("{error:?}")
+    };
+    [error.source, error.destination, quoted.source, quoted.destination]
+}
+
+#[test]
+fn icmp_errors_of_a_pod_that_reaches_itself_find_its_sockets() {
+    in_both_modes(|kernel| {
+        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.0.5:8080"]));
+        let (client, server, vip) = (at("10.244.0.5:5000"), at("10.244.0.5:8080"), at(VIP));
+        let arrived = kernel.pod_sends(&Packet::udp(client, vip)).redirected();
+        let (ip, before) = (
+            |end: SocketAddrV4| at(&format!("{}:0", end.ip())),
+            kernel.count("hairpinned"),
+        );
+        // The server about the question, and the client about the answer.
+        let refused = Packet::error(POD, HAIRPIN, arrived);
+        let late = Packet::error(POD, *vip.ip(), Packet::udp(vip, client));
+        for (error, expected) in [
+            (&refused, [ip(vip), ip(client), client, vip]),
+            (
+                &late,
+                [at("169.254.77.2:0"), ip(server), server, at("169.254.77.2:5000")],
+            ),
+        ] {
+            let out = kernel.pod_sends(error).redirected();
+            assert_eq!((out.destination_mac, out.source_mac), (POD_MAC, ROUTER_MAC));
+            assert_eq!(told(out), expected);
+        }
+        assert_eq!(kernel.count("hairpinned"), before + 2);
+        // About what never came.
+        for (source, destination) in [
+            ("169.254.77.2:5001", "10.244.0.5:8080"),
+            ("169.254.77.2:5000", "10.244.0.5:8081"),
+            ("169.254.77.2:5000", "10.244.0.6:8080"),
+        ] {
+            let error = Packet::error(POD, HAIRPIN, Packet::udp(at(source), at(destination)));
+            assert_eq!(kernel.pod_sends(&error), Outcome::Dropped, "{source} {destination}");
+        }
+        // Nor in pieces: no error is as long as that (RFC 1812).
+        let [first, _] = fragments(&refused.bytes());
+        assert_eq!(kernel.pod_sends_raw(&first), None);
+    });
+}
+
+#[test]
+fn icmp_errors_about_answers_over_the_link_go_nowhere() {
+    in_both_modes(|kernel| {
+        for (vip, backend) in [
+            ("udp 10.96.0.10:53", "169.254.77.1:53"),
+            ("tcp 10.96.0.10:53", "169.254.77.1:53"),
+            ("tcp 10.96.0.1:443", "10.77.0.21:6443"),
+            ("udp 10.96.0.20:514", "10.96.0.20:514"),
+        ] {
+            let host = true;
+            kernel.serve(
+                vip,
+                &Service {
+                    host,
+                    ..backends(&[backend])
+                },
+            );
+            let (protocol, address) = vip.split_once(' ').unwrap();
+            let (pod, vip) = (at("10.244.0.5:5000"), at(address));
+            let sent = if protocol == "tcp" {
+                Packet::tcp(pod, vip, "S")
+            } else {
+                Packet::udp(pod, vip)
+            };
+            kernel.pod_sends(&sent).redirected();
+            let before = kernel.count("dropped_unanswerable");
+            let error = Packet::error(POD, *vip.ip(), sent.ends(vip, pod));
+            assert_eq!(kernel.pod_sends(&error), Outcome::Dropped, "{vip}");
+            assert_eq!(kernel.count("dropped_unanswerable"), before + 1);
+        }
     });
 }
 

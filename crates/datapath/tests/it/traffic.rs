@@ -196,6 +196,33 @@ fn hairpin(node: &Node) {
     node.serve("tcp 10.96.0.9:80", &backends(&["10.244.0.5:9090"]));
     echo_tcp(&node.pods[0], SocketAddrV4::new(PODS[0], 9090));
     node.pods[0].within(|| exchange(connect("10.96.0.9:80").unwrap(), 1_000_000));
+    hairpin_errors(node);
+}
+
+/// What the pod's kernel says of a closed port, the pod's other socket hears, though each knows the other by another address: a client of
+/// nobody, and a server whose client went before it answered.
+fn hairpin_errors(node: &Node) {
+    node.serve("udp 10.96.0.13:80", &backends(&["10.244.0.5:9191"]));
+    let bound = |address: &str| {
+        let socket = UdpSocket::bind(address).unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket
+    };
+    let heard = |socket: &UdpSocket| socket.recv(&mut [0; 10]).unwrap_err().kind();
+    node.pods[0].within(move || {
+        let client = bound("0.0.0.0:0");
+        client.connect("10.96.0.13:80").unwrap();
+        client.send(b"?").unwrap();
+        assert_eq!(heard(&client), ErrorKind::ConnectionRefused);
+        let server = bound("0.0.0.0:9191");
+        client.send(b"?").unwrap();
+        let (_, from) = server.recv_from(&mut [0; 10]).unwrap();
+        assert_eq!(from.ip(), Ipv4Addr::new(169, 254, 77, 2));
+        drop(client);
+        server.connect(from).unwrap();
+        server.send(b"!").unwrap();
+        assert_eq!(heard(&server), ErrorKind::ConnectionRefused);
+    });
 }
 
 /// A backend behind a link that is narrower than the pod's: the router's ICMP messages must find their way to what the pod addressed. (TCP

@@ -228,6 +228,25 @@ fn kubelet_reaches_a_pod_by_its_mark_and_others_do_not() {
     assert_eq!(&answer, b"so");
 }
 
+#[test]
+fn kubelet_hears_at_once_that_a_pods_own_firewall_rejects_a_probe() {
+    let lab = Lab::new();
+    let (pod, netns) = plugged(&lab);
+    nft(&netns, "add table inet own");
+    nft(
+        &netns,
+        "add chain inet own input { type filter hook input priority 0 ; }",
+    );
+    nft(&netns, "add rule inet own input tcp dport 80 reject");
+    let address: SocketAddr = format!("{}:80", pod.ip).parse().unwrap();
+    let refused = lab.node.enter(|| {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.set_mark(MARK).unwrap();
+        socket.connect_timeout(&address.into(), Duration::from_secs(5))
+    });
+    assert_eq!(refused.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+}
+
 /// How many packets were refused since their destination is of the nodes or the infrastructure.
 fn refused(lab: &Lab) -> u64 {
     let text = lab.http("/metrics");

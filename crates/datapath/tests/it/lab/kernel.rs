@@ -219,6 +219,17 @@ impl Kernel {
         }
     }
 
+    /// Makes what kubelet sent as old as if it had been sent so long ago.
+    ///
+    /// # Panics
+    /// When the machine does not run for so long yet.
+    pub(crate) fn age_host_flows(&self, by: Duration) {
+        let mut map: HashMap<_, abi::HostFlowKey, u64> = Self::map(&self.root(), "host_flows");
+        for (key, seen) in map.iter().map(Result::unwrap).collect::<Vec<_>>() {
+            map.insert(key, earlier(seen, by), 0).unwrap();
+        }
+    }
+
     /// Makes every client's bond with a backend as old as if its last connection had been so long ago.
     ///
     /// # Panics
