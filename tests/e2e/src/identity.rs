@@ -136,6 +136,15 @@ impl Identity {
         self.patch(client, path, name, &Patch::Merge(patch)).await
     }
 
+    /// Merge patch of `path/name`, which may go on with a subresource; this one has its effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn merge(&self, client: &Client, path: &str, name: &str, patch: &Value) -> Result<Value> {
+        let request = Request::new(path).patch(name, &PatchParams::default(), &Patch::Merge(patch))?;
+        self.send(client, request).await
+    }
+
     /// Server-side apply of `path/name`, past all conflicts, without effect.
     ///
     /// # Errors

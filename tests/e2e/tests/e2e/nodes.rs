@@ -1,6 +1,7 @@
 //! What the accounts on a node may read and write. The requests that write carry the claim that the API server puts into the token of a pod.
 
 mod accounts;
+mod lost;
 
 use kube::ResourceExt;
 use serde_json::Value;
@@ -14,6 +15,15 @@ fn daemon(node: &str) -> Identity {
     Identity {
         extra: if node.is_empty() { vec![] } else { vec![claim] },
         ..Identity::service_account("stackube-system", "kubestack")
+    }
+}
+
+/// kubelet of a node.
+fn kubelet(node: &str) -> Identity {
+    Identity {
+        user: format!("system:node:{node}"),
+        groups: vec!["system:nodes".into()],
+        extra: vec![],
     }
 }
 
@@ -32,14 +42,16 @@ async fn a_node_changes_only_what_is_its_own() {
             .await
             .unwrap();
         let ports = format!("/apis/stackube.kubernetes.io/v1/namespaces/{name}/ports");
+        let (node, _) = lost::place(&devbox, &name, "web").await.unwrap();
         let rows: Vec<Value> = serde_saphyr::from_str(include_str!("nodes/writes.yaml")).unwrap();
         for row in rows {
             let (path, object) = if row["object"] == "port" {
                 (ports.as_str(), port.as_str())
             } else {
-                ("/api/v1/nodes", "stackube")
+                ("/api/v1/nodes", node.as_str())
             };
-            let who = daemon(row["from"].as_str().unwrap());
+            let from = row["from"].as_str().unwrap();
+            let who = daemon(if from == "own" { &node } else { from });
             let answer = who.try_merge(&devbox.kube, path, object, &row["patch"]).await;
             match (answer, row["refused"].as_str()) {
                 (Ok(_), None) => {}
@@ -47,20 +59,16 @@ async fn a_node_changes_only_what_is_its_own() {
                 (answer, _) => panic!("{row}: {answer:?}"),
             }
         }
-        let kubelet = Identity {
-            user: "system:node:stackube".into(),
-            groups: vec!["system:nodes".into()],
-            extra: vec![],
-        };
         let configurations = format!("/api/v1/namespaces/{name}/configmaps");
         let label = serde_json::json!({"metadata": {"labels": {"a": "b"}}});
         for (path, object) in [(&ports, port.as_str()), (&configurations, "kube-root-ca.crt")] {
-            let answer = kubelet.try_merge(&devbox.kube, path, object, &label).await;
+            let answer = kubelet(&node).try_merge(&devbox.kube, path, object, &label).await;
             let error = answer.expect_err("kubelet's account changed it");
             assert!(format!("{error:#}").contains("forbidden"), "{error:#}");
         }
         accounts::daemons(&devbox, &name).await;
         accounts::kubelets(&devbox, &name).await;
+        lost::assert_no_pods_invented(&devbox, &name).await;
     })
     .await;
 }

@@ -6,6 +6,8 @@ use anyhow::ensure;
 use serde_json::json;
 use stackube_e2e::{admin::create, devbox::Devbox, identity::Identity, sandbox, wait};
 
+use super::kubelet;
+
 const DAEMONS: [&str; 3] = ["kubestack", "stackube-proxy", "stackube-auth"];
 
 /// Verbs, resources (`group/resource/subresource`), and who may: kubestack, stackube-proxy, stackube-auth.
@@ -120,12 +122,13 @@ pub(super) async fn kubelets(devbox: &Devbox, tenant: &str) {
                 "command": ["sleep", "86400"], "volumeMounts": [{"name": "s", "mountPath": "/s"}]}]},
     });
     create(devbox, &pod).await;
-    let kubelet = |node: &str| Identity {
-        user: format!("system:node:{node}"),
-        groups: vec!["system:nodes".into()],
-        extra: vec![],
-    };
-    let (own, other) = (kubelet("stackube"), kubelet("elsewhere"));
+    let node = wait::until("a node for the pod", Duration::from_secs(30), || async {
+        let (node, _) = super::lost::place(devbox, tenant, "reader").await?;
+        ensure!(!node.is_empty(), "not yet");
+        Ok::<_, anyhow::Error>(node)
+    })
+    .await;
+    let (own, other) = (kubelet(&node), kubelet("elsewhere"));
     // The authorizer learns of a binding by a watch.
     wait::until("its kubelet may read the Secret", Duration::from_secs(30), || async {
         let allowed = own.may(&devbox.kube, "get", "/secrets", tenant, "named").await?;
