@@ -1,6 +1,7 @@
 //! What the accounts on a node may read and write. The requests that write carry the claim that the API server puts into the token of a pod.
 
 mod accounts;
+mod controller;
 mod lost;
 
 use kube::ResourceExt;
@@ -68,6 +69,7 @@ async fn a_node_changes_only_what_is_its_own() {
         }
         accounts::daemons(&devbox, &name).await;
         accounts::kubelets(&devbox, &name).await;
+        controller::assert_has_no_more(&devbox, &name).await;
         lost::assert_no_pods_invented(&devbox, &name).await;
     })
     .await;
