@@ -117,6 +117,15 @@ impl Keystone {
         self.call(Method::PUT, &path, Some(&self.token), None).await.map(drop)
     }
 
+    /// Makes a user one of a group.
+    ///
+    /// # Errors
+    /// Why Keystone refuses.
+    pub async fn join(&self, group: &str, user: &str) -> Result<()> {
+        let path = format!("groups/{group}/users/{user}");
+        self.call(Method::PUT, &path, Some(&self.token), None).await.map(drop)
+    }
+
     /// A token for what `identity` proves, in `scope`.
     ///
     /// # Errors

@@ -15,6 +15,7 @@ use stackube_e2e::{
 
 use crate::shared;
 
+mod groups;
 mod names;
 mod operators;
 
