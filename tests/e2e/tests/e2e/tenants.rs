@@ -24,6 +24,7 @@ use stackube_openstack::{
 
 use crate::{immutable, shared};
 
+mod domains;
 mod drift;
 mod guests;
 mod quotas;
