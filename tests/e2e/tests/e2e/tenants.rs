@@ -29,6 +29,7 @@ mod drift;
 mod guests;
 mod quotas;
 mod refused;
+mod shares;
 mod spoil;
 
 fn status(tenant: &Tenant) -> stackube_api::TenantStatus {
@@ -58,7 +59,7 @@ async fn a_tenant_has_what_the_guide_says_and_leaves_nothing() {
             .unwrap();
         assert_eq!(neutron.name, format!("kube-{name}-{name}"));
         assert_eq!(neutron.project_id.as_ref(), Some(&project.id));
-        assert!(!neutron.shared && !neutron.external);
+        shares::assert_none(&devbox, &name).await;
         assert_eq!(neutron.mtu.map(i64::from), network.mtu.map(i64::from));
         let router = session
             .get_router(&RouterId::new(network.router_id.unwrap()).unwrap())
