@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use stackube_api::names::password_secret;
+use stackube_e2e::events::told;
 use stackube_openstack::{
     identity::CreateProject,
     network::{QuotaChange, SecurityGroupFilter},
@@ -74,7 +75,8 @@ async fn quotas_reach_kubernetes_and_neutron() {
     .await;
 }
 
-/// Asserts that a user reads why its pod gets no address, and what to do.
+/// Asserts that a user reads why its pod gets no address, and what to do: from the controller, and from kubelet, which has been told by
+/// the plugin and makes another sandbox by itself.
 async fn assert_missing_ports_are_told(devbox: &Devbox, name: &str, who: &Identity) {
     let flags = who.flags();
     let mut call: Vec<&str> = flags.iter().map(String::as_str).collect();
@@ -96,6 +98,9 @@ async fn assert_missing_ports_are_told(devbox: &Devbox, name: &str, who: &Identi
         Ok(())
     })
     .await;
+    let reason = ["no network for the pod", "raise quota.network.ports of the Tenant"];
+    let limit = Duration::from_secs(120);
+    told(devbox, name, Some("counted"), "FailedCreatePodSandBox", &reason, limit).await;
 }
 
 /// Asserts that a user reads why pods are not made, for one of its own and for those of a Deployment.
