@@ -4,6 +4,7 @@
 
 mod answers;
 mod certificates;
+mod corpus;
 mod kubeadm;
 mod load;
 mod outage;

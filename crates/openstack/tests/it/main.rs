@@ -4,6 +4,7 @@
 
 mod auth;
 mod config;
+mod corpus;
 mod errors;
 mod identity;
 mod lists;
