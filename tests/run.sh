@@ -33,6 +33,7 @@ build=$!
 stage lint tests/lint.sh
 stage unit make --no-print-directory unit
 stage build built
+stage templates tests/templates.sh
 stage node tests/node.sh
 stage vm tests/vm.sh
 if stage devbox make --no-print-directory devbox; then
