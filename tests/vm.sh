@@ -9,7 +9,7 @@ tests=(
   "node lifecycle::a_pod_gets lifecycle::pods_exchange crash::running_pods crash::what_a_reboot_leaves
     firewall::a_pod_that_sends firewall::the_host_does_not_answer outage::a_vswitchd
     datapath::kubelet_reaches datapath::kubelet_hears datapath::a_pod_reaches_dns datapath::a_pod_is_refused datapath::a_pod_waits
-    ownport::the_node_reaches_pods ownport::nodes ownport::shared::a_tenants ownport::walls::no
+    ownport::the_node_reaches_pods ownport::nodes ownport::ranges ownport::shared::a_tenants ownport::walls::no
     tunnel::services_and_pods"
   "datapath load::the_kernel_takes load::the_verifier traffic::pods_of_a_kernel_switch"
 )

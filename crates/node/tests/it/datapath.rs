@@ -248,7 +248,7 @@ fn kubelet_hears_at_once_that_a_pods_own_firewall_rejects_a_probe() {
 }
 
 /// How many packets were refused since their destination is of the nodes or the infrastructure.
-fn refused(lab: &Lab) -> u64 {
+pub(crate) fn refused(lab: &Lab) -> u64 {
     let text = lab.http("/metrics");
     let line = text
         .lines()

@@ -68,6 +68,9 @@ pub(crate) struct Lab {
     pub(crate) services: Cell<bool>,
     /// Services of the system network that the daemon shares with tenants.
     pub(crate) shared: Cell<&'static str>,
+    /// What the operator names in `infrastructure` and `permitted`.
+    pub(crate) infrastructure: Cell<&'static str>,
+    pub(crate) permitted: Cell<&'static str>,
     daemon: RefCell<Option<Process>>,
     bpf: bpf::Mount,
     directory: TempDir,
@@ -125,6 +128,8 @@ impl Lab {
             api,
             services: Cell::new(false),
             shared: Cell::new(""),
+            infrastructure: Cell::new(""),
+            permitted: Cell::new(""),
             daemon: RefCell::new(None),
             bpf: bpf::Mount::new(&directory.path().join("bpf")),
             directory,
@@ -171,6 +176,8 @@ impl Lab {
             .env("KUBESTACK_CGROUP_MOUNT", self.path("no-cgroups"))
             .env("KUBESTACK_WAIT_FOR_SERVICES", self.services.get().to_string())
             .env("KUBESTACK_SHARED_SERVICES", self.shared.get())
+            .env("KUBESTACK_INFRASTRUCTURE", self.infrastructure.get())
+            .env("KUBESTACK_PERMITTED", self.permitted.get())
             .env("KUBESTACK_SERVICES_TIMEOUT", "2")
             .env("KUBESTACK_PORT_TIMEOUT", self.waits.port.to_string())
             .env("KUBESTACK_OPEN_TIMEOUT", self.waits.open.to_string())

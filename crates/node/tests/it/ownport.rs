@@ -1,6 +1,7 @@
 //! The node's own port on the system network: what the node reaches by it, and that nobody reaches the node.
 
 mod nodes;
+mod ranges;
 mod shared;
 mod tracking;
 mod upkeep;
