@@ -101,6 +101,7 @@ fn everything(mode: Mode) {
     resize(&node);
     refusals(&node);
     hairpin(&node);
+    affinity(&node);
     narrow_path(&node);
     host_link(&node);
     restart(&mut node);
@@ -192,10 +193,13 @@ fn refusals(node: &Node) {
     });
 }
 
+/// A pod behind a service asks it, by its cluster IP and by a load balancer's address, which is in no range of services.
 fn hairpin(node: &Node) {
-    node.serve("tcp 10.96.0.9:80", &backends(&["10.244.0.5:9090"]));
     echo_tcp(&node.pods[0], SocketAddrV4::new(PODS[0], 9090));
-    node.pods[0].within(|| exchange(connect("10.96.0.9:80").unwrap(), 1_000_000));
+    for address in ["10.96.0.9:80", "198.51.100.7:80"] {
+        node.serve(&format!("tcp {address}"), &backends(&["10.244.0.5:9090"]));
+        node.pods[0].within(|| exchange(connect(address).unwrap(), 1_000_000));
+    }
     hairpin_errors(node);
 }
 
@@ -223,6 +227,43 @@ fn hairpin_errors(node: &Node) {
         server.send(b"!").unwrap();
         assert_eq!(heard(&server), ErrorKind::ConnectionRefused);
     });
+}
+
+/// A client stays with its backend for the service's time, and not for ever.
+fn affinity(node: &Node) {
+    const STAY: Duration = Duration::from_secs(1);
+    let listen = |port| node.pods[1].within(move || TcpListener::bind(SocketAddrV4::new(PODS[1], port)).unwrap());
+    let servers: Vec<TcpListener> = (8201..=8210).map(listen).collect();
+    let service = Service {
+        backends: (8201..=8210).map(|port| SocketAddrV4::new(PODS[1], port)).collect(),
+        affinity: Some(STAY),
+        ..Service::default()
+    };
+    node.serve("tcp 10.96.0.14:80", &service);
+    for server in &servers {
+        server.set_nonblocking(true).unwrap();
+    }
+    let choose = || {
+        let _client = node.pods[0].within(|| connect("10.96.0.14:80").unwrap());
+        let accepts = || servers.iter().position(|server| server.accept().is_ok());
+        std::iter::repeat_with(accepts).flatten().next().unwrap()
+    };
+    let mut begun = Instant::now();
+    let first = choose();
+    for _ in 0..50 {
+        let before = Instant::now();
+        if choose() != first {
+            // Unless the machine stood still for as long.
+            assert!(begun.elapsed() >= STAY, "another one within the time");
+            return;
+        }
+        begun = before;
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while choose() == first {
+        assert!(Instant::now() < deadline, "it is the same one long after the time");
+        std::thread::sleep(STAY + STAY / 10); // each connection begins the time anew
+    }
 }
 
 /// A backend behind a link that is narrower than the pod's: the router's ICMP messages must find their way to what the pod addressed. (TCP
