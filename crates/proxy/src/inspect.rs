@@ -5,13 +5,14 @@ mod pod;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
+use std::net::SocketAddrV4;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, poll};
 use stackube_datapath::abi::NetworkKey;
-use stackube_datapath::{Error as MapError, Hook, Trace, View};
+use stackube_datapath::{Error as MapError, Hook, Service, Trace, View};
 use thiserror::Error;
 
 use crate::args::{ExplainOptions, PodOptions, TraceOptions};
@@ -89,11 +90,23 @@ pub async fn explain(options: &ExplainOptions) -> Result<(), InspectError> {
         plugged: found.identity.is_some(),
         synced: view.is_synced(network)?,
         service: entry.map(|(_, service)| service),
+        refused_backends: &refused_backends(&view, entry.map(|(_, service)| service))?,
         service_address: view.is_service_address(to.address)?,
         refused: view.is_refused(to.address)?,
     };
     let text = format!("{} -> {to}: {}\n", found.name, decide(&facts));
     Ok(std::io::stdout().write_all(text.as_bytes())?)
+}
+
+/// Those of the service's backends that the programs refuse as they refuse the addresses themselves.
+fn refused_backends(view: &View, service: Option<&Service>) -> Result<Vec<SocketAddrV4>, MapError> {
+    let mut refused = vec![];
+    for backend in service.iter().flat_map(|service| &service.backends) {
+        if view.is_refused(*backend.ip())? {
+            refused.push(*backend);
+        }
+    }
+    Ok(refused)
 }
 
 /// Prints what becomes of the pod's packets, as they come, for the given time.

@@ -100,6 +100,7 @@ fn a_trace_tells_each_decision_about_its_pod_only() {
             (Hook::ToPod, "translated_back", at("10.96.0.7:80"))
         );
         assert_eq!(trace.read().unwrap().reason, "dropped_not_kubelet");
+        refused(kernel, &mut trace);
         unread(kernel, &mut trace, &sent);
         let flows = trace.flows().unwrap();
         assert_eq!(
@@ -111,6 +112,33 @@ fn a_trace_tells_each_decision_about_its_pod_only() {
         assert_eq!(Trace::start(&kernel.root(), DEVICE).unwrap().read(), None);
         assert!(Trace::start(&kernel.root(), 77).is_err());
     });
+}
+
+/// Why something is refused is told with whom it was for.
+fn refused(kernel: &mut Kernel, trace: &mut Trace) {
+    kernel.synced();
+    kernel
+        .programs
+        .set_infrastructure(&["10.77.0.0/24".parse().unwrap()])
+        .unwrap();
+    kernel.serve("tcp 10.96.0.8:80", &backends(&[]));
+    kernel.serve("tcp 10.96.0.9:80", &backends(&["10.77.0.21:10250"]));
+    for (to, reason) in [
+        ("10.77.0.21:10250", "refused_infrastructure"),
+        ("10.96.0.9:80", "refused_infrastructure"),
+        ("10.96.0.8:80", "refused_no_backend"),
+        ("10.96.0.99:80", "refused_no_service"),
+    ] {
+        kernel
+            .pod_sends(&Packet::tcp(at("10.244.0.5:5001"), at(to), "S"))
+            .redirected();
+        let told = trace.read().unwrap();
+        assert_eq!(
+            (told.hook, told.reason, told.destination),
+            (Hook::FromPod, reason, at(to))
+        );
+        assert_eq!(trace.read(), None, "{to}");
+    }
 }
 
 /// What is not the pod's own, or cannot be read, is told of too.

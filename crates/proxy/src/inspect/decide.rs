@@ -1,6 +1,7 @@
 //! The datapath's decision about a new connection of a pod, in words. Pure.
 
 use std::fmt;
+use std::net::SocketAddrV4;
 
 use stackube_datapath::Service;
 
@@ -13,6 +14,8 @@ pub(super) struct Facts<'a> {
     pub(super) synced: Option<bool>,
     /// The entry for the destination.
     pub(super) service: Option<&'a Service>,
+    /// Those of its backends that are infrastructure.
+    pub(super) refused_backends: &'a [SocketAddrV4],
     /// The destination is in a range of Services.
     pub(super) service_address: bool,
     /// The destination is infrastructure.
@@ -24,7 +27,7 @@ pub(super) struct Facts<'a> {
 pub(super) enum Verdict {
     NotPlugged,
     NotSynced,
-    Backends(Vec<String>),
+    Backends { reached: Vec<String>, refused: Vec<String> },
     Host(Vec<String>),
     NoEndpoints,
     NoSuchService,
@@ -37,24 +40,34 @@ pub(super) fn decide(facts: &Facts<'_>) -> Verdict {
     if !facts.plugged {
         return Verdict::NotPlugged;
     }
-    if facts.service_address && facts.synced != Some(true) {
-        return Verdict::NotSynced;
-    }
     match facts.service {
-        Some(service) if service.backends.is_empty() => Verdict::NoEndpoints,
-        Some(service) => {
-            let mut backends: Vec<String> = service.backends.iter().map(ToString::to_string).collect();
-            backends.sort_unstable();
-            if service.host {
-                Verdict::Host(backends)
-            } else {
-                Verdict::Backends(backends)
-            }
-        }
+        Some(service) => through(service, facts.refused_backends),
+        None if facts.service_address && facts.synced != Some(true) => Verdict::NotSynced,
         None if facts.service_address => Verdict::NoSuchService,
         None if facts.refused => Verdict::Infrastructure,
         None => Verdict::Network,
     }
+}
+
+/// What becomes of a connection to the service. The choice is made first: a backend that is refused is not left out of it.
+fn through(service: &Service, refused: &[SocketAddrV4]) -> Verdict {
+    if service.backends.is_empty() {
+        return Verdict::NoEndpoints;
+    }
+    if service.host {
+        return Verdict::Host(sorted(service.backends.iter()));
+    }
+    let (refused, reached): (Vec<_>, Vec<_>) = service.backends.iter().partition(|backend| refused.contains(backend));
+    Verdict::Backends {
+        reached: sorted(reached.into_iter()),
+        refused: sorted(refused.into_iter()),
+    }
+}
+
+fn sorted<'a>(backends: impl Iterator<Item = &'a SocketAddrV4>) -> Vec<String> {
+    let mut backends: Vec<String> = backends.map(ToString::to_string).collect();
+    backends.sort_unstable();
+    backends
 }
 
 impl fmt::Display for Verdict {
@@ -64,7 +77,20 @@ impl fmt::Display for Verdict {
             Self::NotSynced => f.write_str(
                 "dropped: the Services of its network are not programmed yet; is stackube-proxy ready on this node?",
             ),
-            Self::Backends(backends) => write!(f, "goes to one of {}", backends.join(", ")),
+            Self::Backends { reached, refused } if refused.is_empty() => {
+                write!(f, "goes to one of {}", reached.join(", "))
+            }
+            Self::Backends { reached, refused } if reached.is_empty() => write!(
+                f,
+                "refused: all that the Service leads to belongs to the nodes or the infrastructure: {}",
+                refused.join(", ")
+            ),
+            Self::Backends { reached, refused } => write!(
+                f,
+                "goes to one of {}, or is refused where the choice falls on what belongs to the nodes or the infrastructure: {}",
+                reached.join(", "),
+                refused.join(", ")
+            ),
             Self::Host(backends) => write!(f, "goes over the host link to one of {}", backends.join(", ")),
             Self::NoEndpoints => {
                 f.write_str("refused: the Service has no endpoint that is ready (kubectl get endpointslices)")
@@ -84,13 +110,31 @@ mod tests {
 
     use super::*;
 
+    fn backends(ports: &[u16]) -> Vec<SocketAddrV4> {
+        let backend = |port: &u16| SocketAddrV4::new([10, 0, 0, 1].into(), *port);
+        ports.iter().map(backend).collect()
+    }
+
+    fn pods(reached: &[&str], refused: &[&str]) -> Verdict {
+        let owned = |backends: &[&str]| backends.iter().map(ToString::to_string).collect();
+        Verdict::Backends {
+            reached: owned(reached),
+            refused: owned(refused),
+        }
+    }
+
+    fn host(backend: &str) -> Verdict {
+        Verdict::Host(vec![backend.into()])
+    }
+
     #[rstest]
     #[case::not_plugged(false, Some(true), None, true, false, Verdict::NotPlugged)]
     #[case::unknown_network(true, None, None, true, false, Verdict::NotSynced)]
-    #[case::not_yet(true, Some(false), Some((true, 1)), true, false, Verdict::NotSynced)]
-    #[case::host(true, Some(true), Some((true, 1)), true, true, Verdict::Host(vec!["10.0.0.1:1".into()]))]
-    #[case::pods(true, Some(true), Some((false, 1)), true, false, Verdict::Backends(vec!["10.0.0.1:1".into()]))]
-    #[case::balancer_before_the_flag(true, Some(false), Some((false, 1)), false, false, Verdict::Backends(vec!["10.0.0.1:1".into()]))]
+    #[case::not_yet(true, Some(false), None, true, false, Verdict::NotSynced)]
+    #[case::before_the_flag(true, Some(false), Some((false, 1)), true, false, pods(&["10.0.0.1:1"], &[]))]
+    #[case::host(true, Some(true), Some((true, 1)), true, true, host("10.0.0.1:1"))]
+    #[case::pods(true, Some(true), Some((false, 2)), true, false, pods(&["10.0.0.1:1", "10.0.0.1:2"], &[]))]
+    #[case::balancer_before_the_flag(true, Some(false), Some((false, 1)), false, false, pods(&["10.0.0.1:1"], &[]))]
     #[case::no_endpoints(true, Some(true), Some((false, 0)), true, false, Verdict::NoEndpoints)]
     #[case::anothers(true, Some(true), None, true, false, Verdict::NoSuchService)]
     #[case::node(true, Some(true), None, false, true, Verdict::Infrastructure)]
@@ -104,9 +148,7 @@ mod tests {
         #[case] expected: Verdict,
     ) {
         let service = service.map(|(host, count)| Service {
-            backends: (1..=count)
-                .map(|port| std::net::SocketAddrV4::new([10, 0, 0, 1].into(), port))
-                .collect(),
+            backends: backends(&(1..=count).collect::<Vec<_>>()),
             affinity: None,
             host,
         });
@@ -114,9 +156,34 @@ mod tests {
             plugged,
             synced,
             service: service.as_ref(),
+            refused_backends: &[],
             service_address,
             refused,
         };
         assert_eq!(decide(&facts), expected);
+    }
+
+    /// A Service of two, and which of them are infrastructure.
+    #[rstest]
+    #[case::none(false, &[], "goes to one of 10.0.0.1:1, 10.0.0.1:2")]
+    #[case::one(false, &[2], "goes to one of 10.0.0.1:1, or is refused where the choice falls on what belongs to the nodes or the infrastructure: 10.0.0.1:2")]
+    #[case::all(false, &[1, 2], "refused: all that the Service leads to belongs to the nodes or the infrastructure: 10.0.0.1:1, 10.0.0.1:2")]
+    // What goes over the host link is not asked for it: the API servers are nodes.
+    #[case::host(true, &[1, 2], "goes over the host link to one of 10.0.0.1:1, 10.0.0.1:2")]
+    fn backends_of_the_infrastructure(#[case] host: bool, #[case] refused: &[u16], #[case] expected: &str) {
+        let service = Service {
+            backends: backends(&[2, 1]),
+            affinity: None,
+            host,
+        };
+        let facts = Facts {
+            plugged: true,
+            synced: Some(true),
+            service: Some(&service),
+            refused_backends: &backends(refused),
+            service_address: true,
+            refused: false,
+        };
+        assert_eq!(decide(&facts).to_string(), expected);
     }
 }

@@ -40,17 +40,24 @@ pub(crate) async fn assert_explains(devbox: &Devbox, namespace: &str, pod: &str,
         let said = ask(devbox, "explain", &name, &[&to]).await;
         assert!(said.contains(expected), "{said}");
     }
-    let mut trace = pin!(ask(devbox, "trace", &name, &["--seconds", "3"]));
+    let mut trace = pin!(ask(devbox, "trace", &name, &["--seconds", "5"]));
+    let closed = format!("{address}:81");
+    let requests = async || {
+        for (to, expected) in [(address, "of-web"), (&closed, "refused")] {
+            assert_eq!(outcome(devbox, namespace, pod, to).await.unwrap(), expected);
+        }
+    };
     let traced = loop {
         tokio::select! {
             traced = &mut trace => break traced,
-            answer = outcome(devbox, namespace, pod, address) => assert_eq!(answer.unwrap(), "of-web"),
+            () = requests() => {}
         }
     };
     for part in [
         format!("-> {address}:80 ("),
         ": translated\n".into(),
         ": translated_back\n".into(),
+        format!("-> {closed}: refused_no_service\n"),
     ] {
         assert!(traced.contains(&part), "{part:?} is not in {traced}");
     }
