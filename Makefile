@@ -50,6 +50,10 @@ deploy: ## build the images again and roll them out on the running devbox
 e2e: ## end-to-end tests against the running devbox; T=name runs one
 	tests/e2e.sh $(T)
 
+.PHONY: nodes
+nodes: ## a second node for the running devbox, and the end-to-end tests that take two; T=name runs some
+	tests/nodes.sh $(T)
+
 .PHONY: bench
 bench: ## measure beside kube-proxy and CoreDNS (root), stackube-auth, and the devbox if one runs; T=node, auth or devbox does one
 	tests/bench.sh $(T)

@@ -221,6 +221,15 @@ prerequisites_name_what_mends_them() {
   says "$said" "which takes root" "mend it with: sudo make devbox" && [[ $said != *"all is met"* ]]
 }
 
+# A second host joins, and is a node; joining again changes nothing.
+second_host_joins() {
+  "$devbox" join || return
+  "$state/bin/kubectl" get node stackube-2 || return
+  local begun=$SECONDS
+  "$devbox" join || return
+  if ((SECONDS - begun > 10)); then echo "took $((SECONDS - begun)) s" && return 1; fi
+}
+
 test_running() {
   check "prerequisites name what mends them" prerequisites_name_what_mends_them
   check "up again changes nothing" up_again_changes_nothing
@@ -240,6 +249,7 @@ test_all() {
   check "down after a kill while hosts are configured" killed_build_goes_away configured 8
   check "up after a kill finishes" up_after_kill_finishes 5
   test_running
+  check "a second host joins" second_host_joins
   check "down leaves nothing" down_leaves_nothing
   check "up from nothing" "$devbox" up
 }

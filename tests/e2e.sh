@@ -11,7 +11,7 @@ if [ $# -gt 0 ]; then
   run --test-threads=4 "$@"
 else
   status=0
-  run --test-threads=4 --skip alone:: || status=$?
+  run --test-threads=4 --skip alone:: --skip two_nodes:: || status=$?
   # Those that disturb the others come last, so that these do not wait for each of them.
   run --test-threads=1 alone:: || status=$?
   exit "$status"

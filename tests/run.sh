@@ -45,6 +45,7 @@ if stage devbox make --no-print-directory devbox; then
   wait "$verify"
   stage e2e tests/e2e.sh
   stage demo tests/demo.sh
+  stage nodes tests/nodes.sh
 fi
 stage down devbox/test.sh
 stage prune devbox/devbox prune

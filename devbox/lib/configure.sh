@@ -1,6 +1,11 @@
 # shellcheck shell=bash
 # The configured layer: configure.yml runs once over SSH into a booted host; the host is shut down and its changes are kept.
 
+# running_inventory: that of the hosts which run, or will.
+running_inventory() {
+  if [[ -n $(host_running "$joining_host") ]]; then echo "$joined_inventory"; else echo "$inventory"; fi
+}
+
 # playbook NAME ARGUMENTS...: runs a playbook of install/ against the devbox's hosts.
 playbook() {
   local name=${1:?the name of a playbook of install/}
@@ -9,7 +14,7 @@ playbook() {
     cd "$repository"
     ANSIBLE_CONFIG=install/ansible.cfg ANSIBLE_HOME=$state/ansible ANSIBLE_SSH_CONTROL_PATH_DIR=$run/ssh LANG=C.UTF-8 \
       ANSIBLE_CALLBACKS_ENABLED=ansible.posix.profile_tasks \
-      "$(ansible)/bin/python" -m ansible playbook --inventory "devbox/inventory/$inventory.yml" "$@" "install/$name.yml"
+      "$(ansible)/bin/python" -m ansible playbook --inventory "devbox/inventory/$(running_inventory).yml" "$@" "install/$name.yml"
   )
 }
 

@@ -37,7 +37,7 @@ make_identity() {
   done
   : >"$state/ssh/known_hosts"
   : >"$state/ssh/config"
-  for name in "${host_names[@]}"; do
+  for name in "${!host_address[@]}"; do
     echo "$name,${host_address[$name]} $(cut -d' ' -f1,2 "$state/ssh/host_key.pub")" >>"$state/ssh/known_hosts"
     cat >>"$state/ssh/config" <<SSH
 Host $name

@@ -3,6 +3,7 @@
 #
 #   machine: bridge skdev-br (10.77.0.1) -- skdev-1 ==veth== eth0 of devbox-1 (10.77.0.11, no default route)
 #   namespace `outside`: bridge ext (172.24.4.1) -- devbox-1 ==veth== ext0 of devbox-1 (no address: br-ex takes it)
+#                        bridge tunnels -- devbox-1-tun ==veth== tun0 of devbox-1 (10.78.0.11 on br-tun)
 
 bridge=skdev-br
 outside=outside
@@ -46,9 +47,11 @@ add_outside() {
   add_bridge ext "$external_gateway" -n "$outside"
   # A userspace switch on the other end takes frames as they are: the kernel must finish their checksums.
   ip netns exec "$outside" ethtool --offload ext tx off >/dev/null
+  if [[ -z $(ip -n "$outside" link show tunnels 2>/dev/null || true) ]]; then ip -n "$outside" link add tunnels type bridge; fi
+  ip -n "$outside" link set tunnels addrgenmode none up
 }
 
-# wire_host NAME: the namespace of a host with its two interfaces.
+# wire_host NAME: the namespace of a host with its three interfaces.
 wire_host() {
   local name=$1 port=skdev-${1##*-}
   if [[ -e /run/netns/$name ]]; then return; fi
@@ -65,6 +68,20 @@ wire_host() {
   ip -n "$outside" link set "$name" addrgenmode none master ext up
   ip netns exec "$outside" ethtool --offload "$name" tx off >/dev/null
   ip -n "$name" link set ext0 addrgenmode none up
+
+  ip -n "$outside" link add "$name-tun" type veth peer name tun0 netns "$name"
+  ip -n "$outside" link set "$name-tun" addrgenmode none master tunnels up
+  ip -n "$name" link set tun0 addrgenmode none up
+}
+
+# unwire_host NAME: removes what wire_host made, or a part of it.
+unwire_host() {
+  local name=$1 link
+  if [[ -e /run/netns/$name ]]; then ip netns delete "$name"; fi
+  ip link delete "skdev-${name##*-}" 2>/dev/null || true # a veth goes with its peer's namespace, perhaps just now
+  for link in "$name" "$name-tun"; do
+    ip -n "$outside" link delete "$link" 2>/dev/null || true
+  done
 }
 
 # network_up: all wires of the configured hosts. Repeating it changes nothing.

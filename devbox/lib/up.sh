@@ -102,7 +102,7 @@ down() {
 
 status() {
   local name
-  for name in "${host_names[@]}"; do
+  for name in "${host_names[@]}" "$joining_host"; do
     if [[ -n $(host_running "$name") ]]; then
       printf '%s: %s (%s), made by %s\n' "$name" "$(host_exec "$name" systemctl is-system-running || true)" "${host_address[$name]}" \
         "$(cut -d' ' -f1 "$run/ready" 2>/dev/null || echo 'a run that has not finished')"

@@ -190,8 +190,16 @@ impl Devbox {
     /// # Errors
     /// What it printed on standard error.
     pub async fn host(&self, script: &str) -> Result<String> {
+        self.on("devbox-1", script).await
+    }
+
+    /// Runs a shell command as root on one of the test hosts.
+    ///
+    /// # Errors
+    /// What it printed on standard error.
+    pub async fn on(&self, host: &str, script: &str) -> Result<String> {
         let ssh = self.state.join("ssh/config");
-        run(Command::new("ssh").arg("-F").arg(ssh).args(["devbox-1", script]), "").await
+        run(Command::new("ssh").arg("-F").arg(ssh).args([host, script]), "").await
     }
 
     /// Copies a file of this machine to the test host, with its permissions.

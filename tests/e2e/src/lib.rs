@@ -21,6 +21,7 @@ pub mod guest;
 pub mod guide;
 pub mod identity;
 pub mod keystone;
+pub mod nodes;
 pub mod pods;
 pub mod sandbox;
 pub mod services;

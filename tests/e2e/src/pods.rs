@@ -36,7 +36,8 @@ pub async fn create_all(devbox: &Devbox, namespace: &str, names: &[String]) -> R
         .map(drop)
 }
 
-fn manifest(namespace: &str, name: &str, text: &str) -> serde_json::Value {
+/// The manifest of such a pod.
+pub fn manifest(namespace: &str, name: &str, text: &str) -> serde_json::Value {
     serde_json::json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": namespace},
         "spec": {"terminationGracePeriodSeconds": 0, "containers": [{

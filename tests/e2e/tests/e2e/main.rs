@@ -42,6 +42,7 @@ mod sharing;
 mod tenants;
 mod tokens;
 mod traffic;
+mod two_nodes;
 
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 

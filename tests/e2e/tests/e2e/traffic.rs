@@ -11,7 +11,7 @@ use etherparse::{Icmpv4Type, PacketBuilder};
 use futures::future::join_all;
 use futures::join;
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use stackube_e2e::{
     admin::create,
     devbox::Devbox,
@@ -25,7 +25,7 @@ use stackube_e2e::{
 use crate::{GUEST, shared};
 
 /// Each has a server on port 7, that echoes and says who it is.
-const PODS: [&str; 3] = ["p0", "p1", "p2"];
+pub(crate) const PODS: [&str; 3] = ["p0", "p1", "p2"];
 /// Connections and datagrams that are to be spread over them.
 const MANY: usize = 150;
 /// IPv4 and UDP headers, bytes.
@@ -56,35 +56,38 @@ async fn what_passes_through_a_service_arrives_whole_and_where_it_should() {
     let devbox = Devbox::connect().await;
     with_tenant(&devbox, "traffic", "", async |tenant| {
         let name = tenant.name_any();
-        let pods: Vec<_> = PODS.iter().map(|pod| pod_manifest(&name, pod)).collect();
-        create(&devbox, &json!({"apiVersion": "v1", "kind": "List", "items": pods})).await;
-        let guests = join_all(PODS.map(|pod| {
-            let (devbox, name) = (&devbox, &name);
-            async move {
-                pods::ready(devbox, name, pod).await;
-                let guest = Guest::bring(devbox, GUEST, name, pod).await;
-                guest.serve(7).await;
-                guest
-            }
-        }))
-        .await;
-        let all = service(&devbox, &name, "all", "all", "None").await;
-        let sticky = service(&devbox, &name, "sticky", "all", "ClientIP").await;
-        spread(&guests[0], &all).await;
-        affinity(&guests[0], &sticky).await;
-        let other = service(&devbox, &name, "other", "p1", "None").await;
-        let itself = service(&devbox, &name, "itself", "p0", "None").await;
-        for (address, who) in [(&other, "p1"), (&itself, "p0")] {
-            whole(&guests[0], address, who).await;
-        }
-        // Those of a pod to itself are on the roadmap.
-        errors(&guests[0], &other).await;
-        narrower(&guests[0], &guests[1], &other).await;
+        passes(&devbox, &name, PODS.map(|pod| pod_manifest(&name, pod))).await;
     })
     .await;
 }
 
-fn pod_manifest(namespace: &str, pod: &str) -> serde_json::Value {
+/// All of it, between pods of these manifests ([`pod_manifest`]).
+pub(crate) async fn passes(devbox: &Devbox, name: &str, pods: [Value; 3]) {
+    create(devbox, &json!({"apiVersion": "v1", "kind": "List", "items": pods})).await;
+    let guests = join_all(PODS.map(|pod| async move {
+        pods::ready(devbox, name, pod).await;
+        let guest = Guest::bring(devbox, GUEST, name, pod).await;
+        guest.serve(7).await;
+        guest
+    }))
+    .await;
+    let all = service(devbox, name, "all", "all", "None").await;
+    let sticky = service(devbox, name, "sticky", "all", "ClientIP").await;
+    spread(&guests[0], &all).await;
+    affinity(&guests[0], &sticky).await;
+    let other = service(devbox, name, "other", "p1", "None").await;
+    let itself = service(devbox, name, "itself", "p0", "None").await;
+    for (address, who) in [(&other, "p1"), (&itself, "p0")] {
+        whole(&guests[0], address, who).await;
+    }
+    for address in [&other, &itself] {
+        errors(&guests[0], address).await;
+    }
+    narrower(&guests[0], &guests[1], &other).await;
+}
+
+/// One of [`PODS`].
+pub(crate) fn pod_manifest(namespace: &str, pod: &str) -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {"name": pod, "namespace": namespace, "labels": {"all": "yes", pod: "yes"}},

@@ -1,0 +1,169 @@
+//! Pods that come to another node, because theirs has no address for them or is emptied.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, ResourceExt, api::ListParams};
+use serde_json::{Value, json};
+use stackube_api::Port;
+use stackube_e2e::{
+    admin::create,
+    always::always,
+    devbox::Devbox,
+    nodes::{self, NODES, Node},
+    pods::{self, assert_reaches},
+    services::expose,
+    tenant::{with_tenant, with_two_tenants_of},
+    wait,
+};
+
+use super::leave;
+use crate::alone;
+
+/// From a pod's end to its successor at work.
+const MOVED: Duration = Duration::from_secs(180);
+
+/// A Deployment of pods that serve `text`, and are found by the Service of its name.
+pub(super) fn deployment(namespace: &str, name: &str, replicas: u32, text: &str) -> Value {
+    let mut spec = pods::manifest(namespace, name, text)["spec"].take();
+    // A lost node is given up at once.
+    spec["tolerations"] = ["not-ready", "unreachable"]
+        .map(|taint| {
+            json!({"key": format!("node.kubernetes.io/{taint}"), "operator": "Exists", "effect": "NoExecute",
+                "tolerationSeconds": 1})
+        })
+        .into();
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": namespace},
+        "spec": {"replicas": replicas, "selector": {"matchLabels": {"run": name}},
+            "template": {"metadata": {"labels": {"run": name}}, "spec": spec}},
+    })
+}
+
+/// Waits until so many pods `run: NAME` are Ready on the node; their addresses.
+pub(super) async fn ready_on(
+    devbox: &Devbox,
+    node: Node,
+    namespace: &str,
+    name: &str,
+    count: usize,
+) -> BTreeSet<String> {
+    let pods: Api<Pod> = Api::namespaced(devbox.kube.clone(), namespace);
+    let labelled = ListParams::default().labels(&format!("run={name}"));
+    wait::until(&format!("{count} pods on {}", node.name), MOVED, || async {
+        let found = pods.list(&labelled).await?.items;
+        let there: Vec<_> = found.iter().filter(|pod| is_ready_on(pod, node)).collect();
+        ensure!(there.len() == count, "{} of {}", there.len(), found.len());
+        let addresses = there.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.clone());
+        Ok::<_, anyhow::Error>(addresses.collect())
+    })
+    .await
+}
+
+fn is_ready_on(pod: &Pod, node: Node) -> bool {
+    let status = pod.status.clone().unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
+    let node_name = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
+    node_name == Some(node.name)
+        && pod.metadata.deletion_timestamp.is_none()
+        && conditions.iter().any(|c| c.type_ == "Ready" && c.status == "True")
+}
+
+/// What the node has of a namespace's Ports.
+pub(super) async fn ports_on(devbox: &Devbox, node: Node, namespace: &str) -> Result<Vec<String>> {
+    let ports: Api<Port> = Api::namespaced(devbox.kube.clone(), namespace);
+    let found = ports.list(&ListParams::default()).await?.items;
+    let there = found.iter().filter(|port| port.spec.node_name == node.name);
+    Ok(there.map(ResourceExt::name_any).collect())
+}
+
+async fn set_schedulable(devbox: &Devbox, node: Node, is_schedulable: bool) {
+    let verb = if is_schedulable { "uncordon" } else { "cordon" };
+    devbox.kubectl(&[verb, node.name], "").await.unwrap();
+}
+
+/// Both nodes take pods again, whatever `body` does.
+async fn with_schedule(devbox: &Devbox, body: impl Future<Output = ()>) {
+    let again = async {
+        for node in NODES {
+            set_schedulable(devbox, node, true).await;
+        }
+    };
+    always(body, again).await;
+}
+
+/// The address that is left in both networks.
+const LEFT: [u8; 4] = [10, 233, 0, 77];
+
+#[tokio::test]
+async fn a_pod_without_an_address_on_its_node_gets_one_on_another() {
+    let _guard = alone().await;
+    let devbox = nodes::both().await;
+    let [here, there] = NODES;
+    let spec = "network: {cidr: 10.233.0.0/24, gateway: 10.233.0.1}";
+    let body = with_two_tenants_of(&devbox, "starved", spec, async |a, b| {
+        for tenant in [&a, &b] {
+            leave(&devbox, tenant, &[LEFT]).await;
+        }
+        here.run(&devbox, &a.name_any(), "web", "of-a").await;
+        let b = b.name_any();
+        set_schedulable(&devbox, there, false).await;
+        create(&devbox, &deployment(&b, "web", 1, "of-b")).await;
+        let bound = format!("a pod of {b} waits on {}", here.name);
+        wait::until(&bound, MOVED, || async {
+            let ports = ports_on(&devbox, here, &b).await?;
+            ensure!(!ports.is_empty(), "none has a Port");
+            Ok::<_, anyhow::Error>(())
+        })
+        .await;
+        // Now there is another node to go to, and only that.
+        set_schedulable(&devbox, here, false).await;
+        set_schedulable(&devbox, there, true).await;
+        let addresses = ready_on(&devbox, there, &b, "web", 1).await;
+        assert_eq!(addresses, BTreeSet::from(["10.233.0.77".to_owned()]));
+        let told = devbox.kubectl(&["-n", &b, "get", "events"], "").await.unwrap();
+        assert!(told.contains("AddressesExhaustedOnNode"), "{told}");
+    });
+    with_schedule(&devbox, body).await;
+}
+
+#[tokio::test]
+async fn pods_of_a_drained_node_go_on_elsewhere() {
+    let _guard = alone().await;
+    let devbox = nodes::both().await;
+    let [here, there] = NODES;
+    let body = with_tenant(&devbox, "drained", "", async |tenant| {
+        let name = tenant.name_any();
+        here.run(&devbox, &name, "client", "client").await;
+        set_schedulable(&devbox, here, false).await;
+        create(&devbox, &deployment(&name, "web", 3, "still-here")).await;
+        let address = expose(&devbox, &name, "web", 80).await;
+        let before = ready_on(&devbox, there, &name, "web", 3).await;
+        assert_reaches(&devbox, &name, "client", &address, "still-here").await;
+        set_schedulable(&devbox, here, true).await;
+        let drain = [
+            "drain",
+            there.name,
+            "--ignore-daemonsets",
+            "--timeout=120s",
+            "--pod-selector=run=web",
+        ];
+        devbox.kubectl(&drain, "").await.unwrap();
+        let after = ready_on(&devbox, here, &name, "web", 3).await;
+        assert!(
+            before.is_disjoint(&after),
+            "an address rests a minute: {before:?}, {after:?}"
+        );
+        assert_reaches(&devbox, &name, "client", &address, "still-here").await;
+        let empty = format!("nothing of {name} is left on {}", there.name);
+        wait::until(&empty, MOVED, || async {
+            let ports = ports_on(&devbox, there, &name).await?;
+            ensure!(ports.is_empty(), "{ports:?}");
+            Ok::<_, anyhow::Error>(())
+        })
+        .await;
+    });
+    with_schedule(&devbox, body).await;
+}
