@@ -14,13 +14,24 @@ use super::{Exhausted, Holder, NetworkKey, Place, Taken, Usage};
 struct Slot {
     /// More than one only after [`Ledger::observe`] has met a collision.
     holders: BTreeSet<Holder>,
-    /// Not to be given out before this time.
+    /// Somebody had it until lately: not to be given out before this time.
     rests_until: Option<Instant>,
+    /// A port that is not ours had it when last looked: not to be tried before this time.
+    foreign_until: Option<Instant>,
 }
 
 impl Slot {
     fn is_free(&self, now: Instant) -> bool {
-        self.holders.is_empty() && !self.rests(now)
+        !self.is_held(now) && !self.rests(now)
+    }
+
+    /// Whether it becomes free only when its holder gives it up.
+    fn is_held(&self, now: Instant) -> bool {
+        !self.holders.is_empty() || self.is_foreign(now)
+    }
+
+    fn is_foreign(&self, now: Instant) -> bool {
+        self.foreign_until.is_some_and(|until| until > now)
     }
 
     fn rests(&self, now: Instant) -> bool {
@@ -34,8 +45,13 @@ impl Slot {
             .iter()
             .find(|other| *other != holder)
             .map(ToString::to_string);
-        let held_by_itself = self.holders.contains(holder);
-        other.or_else(|| (!held_by_itself && self.rests(now)).then(|| "nobody yet: it rests after use".to_owned()))
+        if other.is_some() || self.holders.contains(holder) {
+            return other;
+        }
+        let nobody = self.rests(now).then(|| "nobody yet: it rests after use".to_owned());
+        self.is_foreign(now)
+            .then(|| "a port that is not ours".to_owned())
+            .or(nobody)
     }
 }
 
@@ -150,7 +166,7 @@ impl Ledger {
     pub(super) fn foreign(&mut self, network: &NetworkKey, ips: impl IntoIterator<Item = Ipv4Addr>, until: Instant) {
         for ip in ips {
             let slot = self.networks.slot_mut(network, ip);
-            slot.rests_until = slot.rests_until.max(Some(until));
+            slot.foreign_until = slot.foreign_until.max(Some(until));
         }
     }
 
@@ -191,7 +207,7 @@ impl Ledger {
                     self.nodes.slot(&place.node, *ip),
                     self.networks.slot(&place.network, *ip),
                 ];
-                slots.into_iter().flatten().all(|slot| slot.holders.is_empty())
+                !slots.into_iter().flatten().any(|slot| slot.is_held(now))
             })
             .count();
         if hosts().any(|ip| self.is_free_in_network(place, ip, now)) {

@@ -405,9 +405,25 @@ fn addresses_of_foreign_ports_are_left_alone_for_a_while() {
     assert_eq!(ledger.reserve(&pod(1), &place(0, 0), &subnet(), 9, now), Ok(*free));
     assert_eq!(
         ledger.reserve(&pod(2), &place(0, 0), &subnet(), 9, now),
-        Err(Exhausted::Network { resting: foreign.len() })
+        Err(Exhausted::Network { resting: 0 }),
+        "theirs are not free within a minute"
     );
     assert!(ledger.reserve(&pod(2), &place(0, 0), &subnet(), 9, now + REST).is_ok());
+}
+
+#[test]
+fn a_node_is_full_for_good_where_other_ports_have_the_rest() {
+    let mut ledger = Ledger::new(REST);
+    let now = Instant::now();
+    let elsewhere = ledger.reserve(&pod(1), &place(0, 1), &subnet(), 3, now).unwrap();
+    let hosts = subnet().range().hosts();
+    ledger.foreign(&network(0), hosts.filter(|ip| *ip != elsewhere), now + REST);
+    let full = |resting| Err(Exhausted::Node { resting });
+    assert_eq!(ledger.reserve(&pod(2), &place(0, 0), &subnet(), 3, now), full(0));
+    ledger.release(&pod(1), now);
+    assert_eq!(ledger.reserve(&pod(2), &place(0, 0), &subnet(), 3, now), full(1));
+    let rested = now + REST;
+    assert!(ledger.reserve(&pod(2), &place(0, 0), &subnet(), 3, rested).is_ok());
 }
 
 #[test]

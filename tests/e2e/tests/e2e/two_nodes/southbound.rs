@@ -26,12 +26,16 @@ async fn a_chassis_changes_only_what_is_its_own() {
     };
     let (own, other) = (name(NODES[1].host).await, name(NODES[0].host).await);
     assert!(!own.is_empty() && !other.is_empty() && own != other);
+    let encap = far
+        .shell(&devbox, &format!("{AS_CHASSIS} --bare --columns=_uuid find Encap chassis_name={other}"))
+        .await;
+    let encap = encap.unwrap().trim().to_owned();
     let works = format!("{AS_CHASSIS} set Chassis {own} other_config:test=1 -- remove Chassis {own} other_config test");
     far.shell(&devbox, &works).await.unwrap();
     for command in [
         format!("set Chassis {other} other_config:test=1"),
         format!("destroy Chassis {other}"),
-        "--all destroy Encap".to_owned(),
+        format!("set Encap {encap} ip=10.78.0.99"),
         "--all destroy Logical_Flow".to_owned(),
         "--all destroy Datapath_Binding".to_owned(),
         "--all destroy Port_Binding".to_owned(),
