@@ -27,7 +27,10 @@ async fn a_chassis_changes_only_what_is_its_own() {
     let (own, other) = (name(NODES[1].host).await, name(NODES[0].host).await);
     assert!(!own.is_empty() && !other.is_empty() && own != other);
     let encap = far
-        .shell(&devbox, &format!("{AS_CHASSIS} --bare --columns=_uuid find Encap chassis_name={other}"))
+        .shell(
+            &devbox,
+            &format!("{AS_CHASSIS} --bare --columns=_uuid find Encap chassis_name={other}"),
+        )
         .await;
     let encap = encap.unwrap().trim().to_owned();
     let works = format!("{AS_CHASSIS} set Chassis {own} other_config:test=1 -- remove Chassis {own} other_config test");
@@ -45,6 +48,20 @@ async fn a_chassis_changes_only_what_is_its_own() {
         let answer = far.shell(&devbox, &format!("{AS_CHASSIS} {command}")).await;
         let error = format!("{:#}", answer.expect_err(&command));
         assert!(error.contains("permission error"), "{command}: {error}");
+    }
+    // What Neutron writes is for its own host: the northbound database has no address.
+    for protocol in ["ssl", "tcp"] {
+        let northbound = AS_CHASSIS.replace("ovn-sbctl", "ovn-nbctl");
+        let northbound = northbound.replace("ssl:10.77.0.11:6642", &format!("{protocol}:10.77.0.11:6641"));
+        let answer = far.shell(&devbox, &format!("{northbound} show")).await;
+        let error = format!(
+            "{:#}",
+            answer.expect_err("the northbound database is none of a worker's")
+        );
+        assert!(
+            error.contains("Connection refused") || error.contains("connection failed"),
+            "{error}"
+        );
     }
     let answer = far.shell(&devbox, &format!("{AS_NOBODY} show")).await;
     let error = format!("{:#}", answer.expect_err("somebody without our certificate"));
