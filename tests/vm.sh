@@ -11,7 +11,7 @@ tests=(
     datapath::kubelet_reaches datapath::kubelet_hears datapath::a_pod_reaches_dns datapath::a_pod_is_refused datapath::a_pod_waits
     ownport::the_node_reaches_pods ownport::nodes ownport::ranges ownport::shared::a_tenants ownport::walls::no
     tunnel::services_and_pods"
-  "datapath load::the_kernel_takes load::the_verifier traffic::pods_of_a_kernel_switch"
+  "datapath load::the_kernel_takes load::the_verifier traffic::pods_of_a_kernel_switch --include-ignored sctp::sockets"
 )
 if (($# > 0)); then tests=("node $*"); fi
 

@@ -5,6 +5,8 @@ use std::net::SocketAddrV4;
 use crate::lab::kernel::{Kernel, backends, in_both_modes};
 use crate::lab::packet::{Packet, at};
 
+mod sockets;
+
 const VIP: &str = "10.96.0.7:80";
 const POD: &str = "10.244.0.5:5000";
 

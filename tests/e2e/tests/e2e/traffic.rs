@@ -1,6 +1,6 @@
 //! What goes through a Service's address, beside small requests by TCP: datagrams, fragments, packets about as large as the
 //! network takes, errors, a pod's own requests to itself; and to which pods it goes. (SCTP, which neither the devbox's kernel nor
-//! its Open vSwitch has, is tested with the datapath.)
+//! its Open vSwitch has, is tested with the datapath, in the emulated machine with sockets.)
 
 use std::collections::BTreeMap;
 use std::time::Duration;
