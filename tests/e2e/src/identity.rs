@@ -3,7 +3,7 @@
 
 use anyhow::{Context, Result};
 use kube::Client;
-use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::core::Request;
 use serde_json::{Value, json};
@@ -185,11 +185,30 @@ impl Identity {
     /// # Errors
     /// The API server's message.
     pub async fn try_delete(&self, client: &Client, path: &str, name: &str) -> Result<Value> {
+        self.try_delete_within(client, path, Some(name), None).await
+    }
+
+    /// DELETE of `path/name`, or of all in `path`, with so many seconds to end, without effect.
+    ///
+    /// # Errors
+    /// The API server's message.
+    pub async fn try_delete_within(
+        &self,
+        client: &Client,
+        path: &str,
+        name: Option<&str>,
+        seconds: Option<u32>,
+    ) -> Result<Value> {
         let parameters = DeleteParams {
             dry_run: true,
+            grace_period_seconds: seconds,
             ..DeleteParams::default()
         };
-        let request = Request::new(path).delete(name, &parameters)?;
+        let request = Request::new(path);
+        let request = match name {
+            Some(name) => request.delete(name, &parameters)?,
+            None => request.delete_collection(&parameters, &ListParams::default())?,
+        };
         self.send(client, request).await
     }
 

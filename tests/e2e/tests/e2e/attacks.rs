@@ -20,6 +20,7 @@ use crate::rights::AT_ONCE;
 use crate::shared;
 
 mod defaults;
+mod deletion;
 mod existing;
 mod inside;
 mod older;

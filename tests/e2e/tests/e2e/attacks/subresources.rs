@@ -10,6 +10,7 @@ use stackube_e2e::{
     tenant::{self, with_tenant},
 };
 
+use super::deletion;
 use crate::shared;
 
 /// Panics unless the answer is a refusal that says `why`.
@@ -34,6 +35,9 @@ async fn no_subresource_gets_round_the_rules() {
         let administrator = Identity::in_group("system:masters");
         let base = format!("/api/v1/namespaces/{name}");
         pod(&devbox.kube, &who, &format!("{base}/pods")).await;
+        for somebody in [&who, &administrator] {
+            deletion::longer_than_an_hour(&devbox.kube, somebody, &format!("{base}/pods"), "web").await;
+        }
         proxies(&devbox.kube, &who, &administrator, &base).await;
         for path in ["pods/web/binding", "bindings"] {
             bindings(&devbox.kube, &who, &administrator, &format!("{base}/{path}")).await;
