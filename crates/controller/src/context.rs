@@ -15,6 +15,9 @@ use crate::metrics::Metrics;
 use crate::network::Inventory;
 use crate::tenant::Claims;
 
+#[cfg(test)]
+pub(crate) mod fake;
+
 /// What all reconcilers share. There is one for the time of a leadership.
 pub(crate) struct Context {
     /// The Kubernetes API, as the controller's service account.

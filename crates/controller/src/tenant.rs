@@ -178,14 +178,7 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
     apply::at(USER_READY, apply::move_password(context, tenant, &cluster.kept).await)?;
     apply::at(PROJECT_READY, record.begin().await)?;
     let observed = apply::at(PROJECT_READY, dereference::dereference(tenant, context, cluster).await)?;
-    let rules = validate::Rules {
-        identity: &context.identity,
-        addresses: &context.addresses,
-        default_subnet: context.config.user_subnet,
-        project_used_by: claims::other_user(tenant, context),
-        admission: &context.config.admission,
-    };
-    let valid = validate::validate(tenant, &observed, &rules).map_err(End::Refused)?;
+    let valid = judge(tenant, &observed, context).map_err(End::Refused)?;
     let plan = plan::plan(tenant, &valid, &observed, &context.identity, &context.config.defaults);
     let keystone = context.cloud.service();
     let work = apply::Work {
@@ -202,6 +195,22 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
         None => Ok(network),
         Some(refusal) => Err(End::Refused(refusal)),
     }
+}
+
+/// Whether the Tenant can be made as asked; if so, the project that it asks for is its own from now on.
+fn judge(
+    tenant: &Tenant,
+    observed: &dereference::Observed,
+    context: &Context,
+) -> Result<validate::Valid, validate::Refusal> {
+    let rules = validate::Rules {
+        identity: &context.identity,
+        addresses: &context.addresses,
+        default_subnet: context.config.user_subnet,
+        project_used_by: claims::other_user(tenant, context),
+        admission: &context.config.admission,
+    };
+    validate::validate(tenant, observed, &rules).inspect_err(|_| context.claims.refused(tenant))
 }
 
 async fn finish(

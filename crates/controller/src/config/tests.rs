@@ -21,6 +21,11 @@ fn settings() -> BTreeMap<String, String> {
     .into()
 }
 
+/// What the seed's ConfigMap says, for tests of what is configured.
+pub(crate) fn config() -> Config {
+    parse::parse(&settings(), &credentials()).unwrap().config
+}
+
 fn credentials() -> BTreeMap<String, String> {
     [("username", "stackube"), ("password", "hunter2")]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))

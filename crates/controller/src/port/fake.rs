@@ -50,6 +50,7 @@ struct Respondent(Arc<Mutex<State>>, String);
 pub(crate) struct Fake {
     _server: MockServer,
     state: Arc<Mutex<State>>,
+    pub(crate) cloud: Cloud,
     pub(crate) session: Session,
 }
 
@@ -74,10 +75,12 @@ impl Fake {
         let mut config = CloudConfig::new(AuthUrl::parse(&server.uri()).unwrap(), credentials);
         config.request_timeout = Duration::from_millis(500);
         config.retry.first_delay = Duration::from_millis(5);
-        let session = Cloud::new(config).unwrap().service();
+        let cloud = Cloud::new(config).unwrap();
+        let session = cloud.service();
         Self {
             _server: server,
             state,
+            cloud,
             session,
         }
     }

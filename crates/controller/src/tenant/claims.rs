@@ -23,6 +23,16 @@ impl Claims {
         (owner != uid).then(|| owner_name.clone())
     }
 
+    /// The Tenant was refused: what it has not got may be another's. The project in its status it has.
+    pub(super) fn refused(&self, tenant: &Tenant) {
+        let uid = tenant.uid().unwrap_or_default();
+        let has = tenant.status.as_ref().and_then(|status| status.project_id.as_deref());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|project, (owner, _)| *owner != uid || has == Some(project));
+    }
+
     /// The Tenant is gone.
     pub(super) fn release(&self, uid: &str) {
         self.0

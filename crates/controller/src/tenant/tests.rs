@@ -19,6 +19,7 @@ use super::{marks, password};
 use crate::config::{Admission, DefaultRuntime, Defaults};
 use crate::context::Identity;
 
+mod claims;
 mod flow;
 mod planning;
 mod removal;
