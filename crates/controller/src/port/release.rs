@@ -149,3 +149,6 @@ fn is_for(found: &NeutronPort, identity: &Identity, facts: &Facts) -> bool {
         && found.device_id == identity.uid
         && found.description == identity.uid
 }
+
+#[cfg(test)]
+mod tests;
