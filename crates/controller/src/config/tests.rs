@@ -117,6 +117,18 @@ fn all_problems_are_named_at_once() {
 }
 
 #[test]
+fn the_authority_of_keystones_certificate_is_a_file() {
+    assert_eq!(config().cloud.ca_file, None);
+    let mut settings = settings();
+    settings.insert("ca-file".into(), "/etc/openstack/ca.pem".into());
+    let config = parse::parse(&settings, &credentials()).unwrap().config;
+    assert_eq!(
+        config.cloud.ca_file.as_deref(),
+        Some(Path::new("/etc/openstack/ca.pem"))
+    );
+}
+
+#[test]
 fn missing_credentials_are_named() {
     let error = parse::parse(&settings(), &BTreeMap::new()).unwrap_err();
     assert_eq!(error.problems.len(), 2, "{error}");

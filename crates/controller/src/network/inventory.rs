@@ -131,3 +131,39 @@ impl Snapshot {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::port::fake::Fake;
+
+    #[tokio::test]
+    async fn a_round_over_many_networks_costs_as_many_lists_as_over_one() {
+        const NETWORKS: usize = 200;
+        let (fake, inventory) = (Fake::start().await, Inventory::default());
+        let networks = (0..NETWORKS)
+            .map(|n| {
+                json!({"id": format!("n-{n}"), "name": "test", "project_id": format!("p-{n}"), "status": "ACTIVE",
+                    "admin_state_up": true, "mtu": 1442, "tags": ["stackube-cluster=c-1"]})
+            })
+            .collect();
+        fake.state().others.insert("networks".into(), networks);
+        let look = async |n: usize| {
+            let age = Duration::from_secs(300);
+            let snapshot = inventory.get(&fake.session, "stackube-cluster=c-1", age).await.unwrap();
+            let status = NetworkStatus {
+                network_id: Some(format!("n-{n}")),
+                ..NetworkStatus::default()
+            };
+            let project = ProjectId::new(format!("p-{n}")).unwrap();
+            assert!(snapshot.of(&status, &project).network.is_some());
+        };
+        futures::future::join_all((0..NETWORKS).map(look)).await;
+        let mut requests = fake.state().requests.clone();
+        requests.sort();
+        let lists = ["networks", "ports", "routers", "security-groups", "subnets"];
+        assert_eq!(requests, lists.map(|list| format!("GET /v2.0/{list}")));
+    }
+}
