@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, Preconditions};
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt};
@@ -15,13 +14,13 @@ use stackube_openstack::Session;
 use stackube_openstack::id::ProjectId;
 
 use super::dereference::keystone;
-use super::plan::OWN_ROLES;
 use super::status::Record;
 use super::validate::{Ownership, ownership};
 use crate::context::Context;
 use crate::finalizer;
 use crate::stop::Stop;
 
+mod bindings;
 mod leftovers;
 pub(super) mod plan;
 mod waits;
@@ -60,10 +59,22 @@ pub(super) async fn reconcile(tenant: &Tenant, context: &Arc<Context>) -> Result
 }
 
 async fn remove(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result<(), Stop> {
-    // A namespace goes when its pods have ended, and they may take their time: nobody is let in until then. Neither waits for the
-    // other, as Keystone may be away.
-    let access = access(tenant, context, record).await;
-    namespace(tenant, context).await?;
+    // A namespace goes when its pods have ended, and they may take their time: nobody is let in until then, and what runs there has
+    // no rights either. Neither waits for the other, as Keystone may be away.
+    let closed = close(tenant, context).await;
+    let access = if record.is_revoked() {
+        Ok(())
+    } else {
+        access(tenant, context).await
+    };
+    let namespace = closed?;
+    if access.is_ok() && !record.is_revoked() {
+        record.revoked().await?;
+    }
+    if let Some(namespace) = namespace {
+        let keeps = waits::look(&context.kube, &namespace).await?;
+        return Err(Stop::waiting("NamespaceTerminating", keeps, LOOK));
+    }
     access?;
     let session = context.cloud.service();
     let found = keystone(tenant, context, &session).await?;
@@ -78,23 +89,14 @@ async fn remove(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Resu
     )
 }
 
-/// Ends what the tenant's users may do, in Kubernetes and in OpenStack, once.
-async fn access(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result<(), Stop> {
-    if record.is_revoked() {
-        return Ok(());
-    }
-    if own_namespace(tenant, context).await?.is_some() {
-        let bindings: Api<RoleBinding> = Api::namespaced(context.kube.clone(), &tenant.name_any());
-        for name in OWN_ROLES {
-            gone(bindings.delete(name, &DeleteParams::default()).await)?;
-        }
-    }
+/// Ends what the tenant's users may do in OpenStack, and with it their way into Kubernetes.
+async fn access(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
     let session = context.cloud.service();
     let found = keystone(tenant, context, &session).await?;
     for step in plan::access(tenant, &found, &context.identity) {
         carry_out(&step, context, &session).await?;
     }
-    Ok(record.revoked().await?)
+    Ok(())
 }
 
 async fn carry_out(step: &Removal, context: &Context, session: &Session) -> Result<(), Stop> {
@@ -115,13 +117,13 @@ fn forget(context: &Context, project: &ProjectId) {
     context.cloud.forget(project);
 }
 
-/// The namespace goes first, with its pods, and with the Network, whose own finalizer empties Neutron. A namespace that was
-/// never this Tenant's is left alone.
-async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
+/// The namespace goes first, with its pods, and with the Network, whose own finalizer empties Neutron; all rights in it at once.
+/// A namespace that was never this Tenant's is left alone. Tells which one is still there.
+async fn close(tenant: &Tenant, context: &Context) -> Result<Option<Namespace>, Stop> {
     let name = tenant.name_any();
     let namespaces: Api<Namespace> = Api::all(context.kube.clone());
     let Some(namespace) = own_namespace(tenant, context).await? else {
-        return Ok(());
+        return Ok(None);
     };
     if namespace.metadata.deletion_timestamp.is_none() {
         let same = Preconditions {
@@ -134,11 +136,9 @@ async fn namespace(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
                 .await,
         )?;
     }
-    Err(Stop::waiting(
-        "NamespaceTerminating",
-        waits::look(&context.kube, &namespace).await?,
-        LOOK,
-    ))
+    // Only now nobody can make more of them.
+    bindings::remove(&context.kube, &name).await?;
+    Ok(Some(namespace))
 }
 
 async fn own_namespace(tenant: &Tenant, context: &Context) -> Result<Option<Namespace>, kube::Error> {

@@ -27,24 +27,22 @@ async fn access_ends_before_the_pods_do() {
         pods::ready(&devbox, &name, "stubborn").await;
         let token = devbox.log_in(&name, &name, &format!("initial-{name}")).await.unwrap();
         let bearer = format!("Bearer {}", token.secret.expose_secret());
-        let pods = format!("/api/v1/namespaces/{name}/pods");
-        assert_eq!(devbox.get_with(&pods, &bearer).await.unwrap(), 200);
+        answers(&devbox, &name, &bearer, &[200]).await;
+        let own = token_of_an_administrator(&devbox, &name, "stubborn").await;
 
         let removal = async {
             devbox
                 .kubectl(&["delete", "tenant", &name, "--wait=false"], "")
                 .await
                 .unwrap();
-            wait::until("the tenant's user is out", Duration::from_secs(90), || async {
-                let status = devbox.get_with(&pods, &bearer).await?;
-                ensure!(matches!(status, 401 | 403), "the API server answers {status}");
-                ensure!(
-                    devbox.log_in(&name, &name, &format!("initial-{name}")).await.is_err(),
-                    "Keystone still lets it in"
-                );
+            answers(&devbox, &name, &bearer, &[401, 403]).await;
+            wait::until("Keystone lets it in no more", Duration::from_secs(90), || async {
+                let again = devbox.log_in(&name, &name, &format!("initial-{name}")).await;
+                ensure!(again.is_err(), "it does");
                 Ok(())
             })
             .await;
+            answers(&devbox, &name, &own, &[403]).await;
             // The first Event was before anything had been looked at: it says less.
             let why = ["waiting for namespace", "1 pod has not ended: stubborn"];
             let limit = Duration::from_secs(30);
@@ -59,18 +57,67 @@ async fn access_ends_before_the_pods_do() {
                 "the pod should have outlived its tenant's access"
             );
         };
-        let end = async {
-            let now = [
-                "delete",
-                "pod",
-                "stubborn",
-                "--ignore-not-found",
-                "--grace-period=0",
-                "--force",
-            ];
-            devbox.kubectl(&[&["-n", &name], &now[..]].concat(), "").await.unwrap();
-        };
-        always(removal, end).await;
+        always(removal, release(&devbox, &name)).await;
+    })
+    .await;
+}
+
+/// Ends the pod now, and what still holds the namespace if the test failed.
+async fn release(devbox: &Devbox, namespace: &str) {
+    let now = [
+        "delete",
+        "pod",
+        "stubborn",
+        "--ignore-not-found",
+        "--grace-period=0",
+        "--force",
+    ];
+    devbox
+        .kubectl(&[&["-n", namespace], &now[..]].concat(), "")
+        .await
+        .unwrap();
+    let none = r#"{"metadata": {"finalizers": null}}"#;
+    let release = [
+        "-n",
+        namespace,
+        "patch",
+        "rolebinding",
+        "robots",
+        "--type=merge",
+        "-p",
+        none,
+    ];
+    // It is gone unless the test failed.
+    devbox.kubectl(&release, "").await.ok();
+}
+
+/// The token of a pod whose account the tenant has made its administrator, by a binding that something holds.
+async fn token_of_an_administrator(devbox: &Devbox, namespace: &str, pod: &str) -> String {
+    let binding = format!(
+        "apiVersion: rbac.authorization.k8s.io/v1\nkind: RoleBinding\n\
+         metadata: {{name: robots, finalizers: [example.org/never]}}\n\
+         roleRef: {{apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: stackube-admin}}\n\
+         subjects: [{{kind: ServiceAccount, name: default, namespace: {namespace}}}]\n"
+    );
+    devbox
+        .kubectl(&["-n", namespace, "create", "-f", "-"], &binding)
+        .await
+        .unwrap();
+    let token = "cat /var/run/secrets/kubernetes.io/serviceaccount/token";
+    let token = pods::exec(devbox, namespace, pod, token).await.unwrap();
+    let bearer = format!("Bearer {}", token.trim());
+    answers(devbox, namespace, &bearer, &[200]).await;
+    bearer
+}
+
+/// Waits until the API server answers so to whoever asks for the namespace's pods with this token.
+async fn answers(devbox: &Devbox, namespace: &str, bearer: &str, expected: &[u16]) {
+    let pods = format!("/api/v1/namespaces/{namespace}/pods");
+    let what = format!("the API server answers {expected:?}");
+    wait::until(&what, Duration::from_secs(90), || async {
+        let status = devbox.get_with(&pods, bearer).await?;
+        ensure!(expected.contains(&status), "it answers {status}");
+        Ok(())
     })
     .await;
 }
