@@ -62,6 +62,34 @@ async fn access_ends_before_the_pods_do() {
     .await;
 }
 
+#[tokio::test]
+async fn what_a_foreign_finalizer_holds_is_told() {
+    let _guard = shared().await;
+    let devbox = Devbox::connect().await;
+    with_tenant(&devbox, "held", "", async |tenant| {
+        let name = tenant.name_any();
+        let held = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: held, finalizers: [example.org/never]}\n";
+        devbox.kubectl(&["-n", &name, "create", "-f", "-"], held).await.unwrap();
+        let removal = async {
+            let delete = ["delete", "tenant", &name, "--wait=false"];
+            devbox.kubectl(&delete, "").await.unwrap();
+            let why = ["configmaps. has 1 resource", "example.org/never in 1 resource"];
+            let limit = Duration::from_secs(120);
+            told(&devbox, "default", Some(&name), "NamespaceTerminating", &why, limit).await;
+            let message = ["get", "tenant", &name, "-o", "jsonpath={.status.message}"];
+            let message = devbox.kubectl(&message, "").await.unwrap();
+            assert!(why.iter().all(|words| message.contains(words)), "{message}");
+        };
+        let release = async {
+            let none = r#"{"metadata": {"finalizers": null}}"#;
+            let release = ["-n", &name, "patch", "configmap", "held", "--type=merge", "-p", none];
+            devbox.kubectl(&release, "").await.unwrap();
+        };
+        always(removal, release).await;
+    })
+    .await;
+}
+
 /// Ends the pod now, and what still holds the namespace if the test failed.
 async fn release(devbox: &Devbox, namespace: &str) {
     let now = [

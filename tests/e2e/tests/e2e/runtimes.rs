@@ -1,5 +1,6 @@
 //! The same suite for pods on each runtime, and pods of two runtimes that talk to each other.
 
+mod storage;
 mod volumes;
 
 use std::time::Duration;
@@ -25,12 +26,13 @@ use crate::shared;
 const GVISOR: &str = "gVisor";
 
 /// What holds on every runtime: the class is forced, and probes, hooks, network, Services, names, the API, exec, logs, attach and volumes work
-/// as ever.
+/// as ever, and what pods write to the disk counts.
 async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
     // Ready only if every kind of probe and hook reaches it.
     create(devbox, &probed(namespace, "of-web")).await;
     pods::create(devbox, namespace, "client", "client").await.unwrap();
     volumes::make(devbox, namespace).await;
+    storage::make(devbox, namespace).await;
     let web = pods::ready(devbox, namespace, "web").await;
     pods::ready(devbox, namespace, "client").await;
     assert_runs_on(devbox, namespace, "web", class).await;
@@ -79,6 +81,7 @@ async fn suite(devbox: &Devbox, namespace: &str, class: &str) {
         .unwrap();
     assert_eq!(copied.trim(), "5", "standard input of exec");
     volumes::assert_work(devbox, namespace).await;
+    storage::assert_evicted(devbox, namespace).await;
 }
 
 /// Asserts that the pod has this class, and the kernel that goes with it.
@@ -104,7 +107,8 @@ async fn services(devbox: &Devbox, namespace: &str) {
     assert!(seen.contains("10.96.0.10") && seen.contains("NXDOMAIN"), "{seen}");
     put_kubectl(devbox, namespace, "client").await;
     let seen = pods::exec(devbox, namespace, "client", "/tmp/kubectl get pods -o name").await;
-    assert_eq!(seen.unwrap().trim(), "pod/client\npod/volumes\npod/web");
+    let expected = "pod/client\npod/filled-root\npod/filled-volume\npod/volumes\npod/web";
+    assert_eq!(seen.unwrap().trim(), expected);
 }
 
 #[tokio::test]

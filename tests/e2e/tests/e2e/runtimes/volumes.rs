@@ -24,12 +24,21 @@ pub(super) async fn make(devbox: &Devbox, namespace: &str) {
         // In a directory of the image.
         {"name": "secret", "mountPath": "/etc/one", "subPath": "key"},
         {"name": "about", "mountPath": "/about"},
+        {"name": "image", "mountPath": "/image"},
+        {"name": "all", "mountPath": "/all"},
     ]);
     // It ends when the first who attaches to it does.
     let mut writer = busybox("writer", "echo of-writer >/shared/file; exec cat");
     writer["stdin"] = true.into();
     writer["stdinOnce"] = true.into();
     let name = json!([{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]);
+    // What kubelet mounts into every pod is one of these too, but with paths of its own.
+    let all = json!([
+        {"configMap": {"name": "volumes", "items": [{"key": "key", "path": "config"}]}},
+        {"secret": {"name": "volumes", "items": [{"key": "key", "path": "secret"}]}},
+        {"downwardAPI": {"items": name}},
+        {"serviceAccountToken": {"path": "token", "audience": "example.org", "expirationSeconds": 600}},
+    ]);
     let pod = json!({
         "apiVersion": "v1", "kind": "Pod", "metadata": metadata,
         "spec": {
@@ -39,6 +48,8 @@ pub(super) async fn make(devbox: &Devbox, namespace: &str) {
                 {"name": "config", "configMap": {"name": "volumes"}},
                 {"name": "secret", "secret": {"secretName": "volumes"}},
                 {"name": "about", "downwardAPI": {"items": name}},
+                {"name": "image", "image": {"reference": "busybox", "pullPolicy": "IfNotPresent"}},
+                {"name": "all", "projected": {"sources": all}},
             ],
         },
     });
@@ -56,6 +67,12 @@ pub(super) async fn assert_work(devbox: &Devbox, namespace: &str) {
     let seen = pods::exec(devbox, namespace, "volumes", files).await.unwrap();
     let expected = "of-writer\nof-config\nof-secret\nof-secret\nvolumeskey\nother";
     assert_eq!(seen.trim(), expected, "what is in volumes");
+    let files = "cat /all/config /all/secret /all/name; ls /all; test -s /all/token; cmp /image/bin/busybox /bin/busybox; \
+                 touch /image/file 2>&1 || true";
+    let seen = pods::exec(devbox, namespace, "volumes", files).await.unwrap();
+    let expected =
+        "of-config\nof-secret\nvolumesconfig\nname\nsecret\ntoken\ntouch: /image/file: Read-only file system";
+    assert_eq!(seen.trim(), expected, "what is in projected volumes and in images");
     let attach = ["-n", namespace, "attach", "--stdin", "volumes", "--container=writer"];
     let heard = devbox.kubectl(&attach, "said-to-it\n").await.unwrap();
     assert!(heard.contains("said-to-it"), "attach: {heard:?}");
