@@ -1,5 +1,6 @@
 //! The same suite for pods on each runtime, and pods of two runtimes that talk to each other.
 
+mod scheduling;
 mod storage;
 mod volumes;
 
