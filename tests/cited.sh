@@ -59,6 +59,23 @@ check() {
   [ "$(wc -l <<< "$names")" -gt 40 ] || { echo "$page: hardly any test is named" >&2; missing=1; }
 }
 
+# Whether the last cell of every row on the page $1, in tables that have a column of tests, names a test or refers to the row above.
+rows() {
+  local row cell tests=""
+  while IFS= read -r row; do
+    case $row in
+      *"| Test |") tests=1; continue ;;
+      "| ---"*) continue ;;
+      "|"*) ;;
+      *) tests=""; continue ;;
+    esac
+    [ "$tests" ] || continue
+    cell=${row% |} cell=${cell##*| }
+    # shellcheck disable=SC2016 # backticks of Markdown
+    [[ $cell =~ \`[^\`]+\`|^the\ same ]] || { echo "$1: a row names no test: ${row:0:100}" >&2; missing=1; }
+  done < "$1"
+}
+
 # Whether every finding has its row on the page $1, with a test or why there is none.
 findings() {
   local row
@@ -72,6 +89,7 @@ findings() {
 
 for page in "$@"; do
   check "$page"
+  rows "$page"
   if [[ $page == */findings.md ]]; then findings "$page"; fi
 done
 exit "$missing"
