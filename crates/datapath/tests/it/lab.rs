@@ -1,5 +1,6 @@
 //! What the tests share.
 
+pub(crate) mod frames;
 pub(crate) mod kernel;
 pub(crate) mod namespace;
 pub(crate) mod node;

@@ -5,6 +5,8 @@
 #[cfg(test)]
 mod affinity;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod enforcement;
 #[cfg(test)]
 mod lab;
@@ -20,5 +22,7 @@ mod sctp;
 mod services;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+mod tags;
 #[cfg(test)]
 mod traffic;

@@ -1,7 +1,9 @@
 //! Input that nobody should send.
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
@@ -116,6 +118,34 @@ fn whatever_comes_the_answer_is_an_error_result() {
         Ok(())
     });
     outcome.unwrap();
+}
+
+/// What the fuzzer's corpus holds (`fuzz/fuzz_targets/cni_stdin.rs`), each file as it is and cut short at some lengths: the first byte chooses
+/// the command.
+#[test]
+fn corpus_of_the_fuzzer() {
+    const COMMANDS: [&str; 6] = ["ADD", "DEL", "CHECK", "STATUS", "GC", "VERSION"];
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/cni_stdin");
+    let mut files = 0;
+    for entry in fs::read_dir(directory).unwrap() {
+        let input = fs::read(entry.unwrap().path()).unwrap();
+        files += 1;
+        let (first, stdin) = input.split_first().unwrap();
+        let command = COMMANDS[usize::from(*first) % COMMANDS.len()];
+        // Each is a process.
+        for length in (0..stdin.len()).step_by(7).chain([stdin.len()]) {
+            let (success, output) = call(&[("CNI_COMMAND", command)], &stdin[..length]);
+            assert!(!success || command == "VERSION", "there is no daemon: {output}");
+            if !success {
+                assert!(output["code"].as_u64().is_some_and(|code| code > 0), "{output}");
+                assert!(
+                    output["msg"].is_string() && output["cniVersion"].is_string(),
+                    "{output}"
+                );
+            }
+        }
+    }
+    assert!(files >= 11, "only {files} files in the corpus");
 }
 
 #[test]
