@@ -178,6 +178,49 @@ openstack_answers() {
   "$state/bin/openstack" network show public --format value --column status | grep --line-regexp ACTIVE
 }
 
+# The workers beside Neutron's API run, and not again and again; what they do for OVN is done as configured.
+neutron_works() {
+  local unit
+  # shellcheck disable=SC2016 # expanded on the host
+  for unit in neutron-api neutron-periodic-workers neutron-ovn-maintenance-worker; do
+    "$devbox" enter devbox-1 bash -c 'systemctl is-active --quiet "$1" &&
+      (($(ps -o etimes= -p "$(systemctl show --property MainPID --value "$1")") >= 10))' - "$unit" ||
+      { echo "$unit does not stay up" && return 1; }
+  done
+  [[ $("$devbox" enter devbox-1 ovn-nbctl --bare --columns=other_config find Logical_Switch name="neutron-$("$state/bin/openstack" network show \
+    public --format value --column id)") == *broadcast-arps-to-all-routers=false* ]]
+}
+
+# What comes from the external network reaches no address of a host, and nothing beyond it, whatever it says that it is, also where somebody
+# has set the bridge's own interface up: the host tells nobody its MAC address there, and takes nothing from who knows it.
+the_external_network_ends_at_the_host() {
+  local mac before after
+  mac=$("$devbox" enter devbox-1 cat /sys/class/net/br-ex/address) || return
+  before=$(dropped_from_outside) || return
+  from_outside 'ping -c 1 -W 1 10.77.0.11; ip neigh show 10.77.0.11' | grep lladdr && echo "the host tells its MAC address" && return 1
+  from_outside "ip neigh replace 10.77.0.11 lladdr $mac dev ext; ping -c 1 -W 1 10.77.0.11
+    ip neigh replace 10.77.0.12 lladdr $mac dev ext; ping -c 1 -W 1 10.77.0.12" | grep 'bytes from' && return 1
+  after=$(dropped_from_outside) || return
+  # Each of the firewall's two chains has had its packet: nothing else has kept it away.
+  paste <(echo "$before") <(echo "$after") | awk '{ if ($2 <= $1) exit 1 } END { if (NR != 2) exit 1 }'
+}
+
+# Packets that the firewall has dropped by interface: to the host, and beyond it.
+dropped_from_outside() {
+  "$devbox" enter devbox-1 nft --json list table inet external_firewall |
+    jq '[.nftables[].rule | select(.) | select(.chain == "from_external" or (.chain == "forward" and (.expr | tostring | contains("iifname"))))
+      | .expr[].counter.packets // empty] | .[]'
+}
+
+# from_outside SCRIPT: as a neighbour on the external network, under an address of another one, which the host knows the way to.
+from_outside() {
+  "$devbox" enter devbox-1 bash -c 'ip link set br-ex up && ip route replace 192.0.2.9/32 dev br-ex'
+  ip netns exec outside bash -c "ip address add 192.0.2.9/32 dev ext; ip route add 10.77.0.0/24 dev ext src 192.0.2.9
+    $1
+    ip route del 10.77.0.0/24 dev ext; ip address del 192.0.2.9/32 dev ext; ip neigh flush dev ext to 10.77.0.0/24 nud all; true" 2>&1
+  "$devbox" enter devbox-1 ip link set br-ex down
+}
+
 # prerequisites_of PROGRAMS [COMMAND...]: what `devbox prerequisites` says on another system, with the programs of a directory only and its
 # cache in memory. The devbox's own are not used: the command ends at the first unmet one, before it would install anything.
 prerequisites_of() {
@@ -237,6 +280,7 @@ test_running() {
   check "the host is closed" host_is_closed
   check "images come from the registry" images_run
   check "OpenStack answers" openstack_answers
+  check "the external network ends at the host" the_external_network_ends_at_the_host
 }
 
 test_all() {
@@ -256,7 +300,10 @@ test_all() {
 
 case ${1:-all} in
   running) test_running ;;
-  deployed) check "make devbox again changes nothing" deployed_again_changes_nothing ;;
+  deployed)
+    check "make devbox again changes nothing" deployed_again_changes_nothing
+    check "Neutron's workers work" neutron_works
+    ;;
   all) test_all ;;
   *) echo "usage: test.sh [running|deployed]" >&2 && exit 2 ;;
 esac

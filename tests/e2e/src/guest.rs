@@ -25,8 +25,12 @@ pub struct Guest<'a> {
 pub enum Answer {
     /// These bytes; none when only a connection was asked for.
     Reply(Vec<u8>),
-    /// Refused at once: a TCP reset, or ICMP.
+    /// Refused at once: a TCP reset, or ICMP of a port.
     Refused,
+    /// A connection that was reset after it had begun.
+    Reset,
+    /// Refused by ICMP of a host or a rule; or nobody has the address.
+    Unreachable,
     /// Not within three seconds.
     Nothing,
     /// Said to be larger than what the way takes.
@@ -216,6 +220,8 @@ impl Answer {
         Ok(match line.split_once(' ') {
             Some(("reply", bytes)) => Self::Reply(unhex(bytes)?),
             None if line == "refused" => Self::Refused,
+            None if line == "reset" => Self::Reset,
+            None if line == "unreachable" => Self::Unreachable,
             None if line == "nothing" => Self::Nothing,
             None if line == "too-large" => Self::TooLarge,
             _ => bail!("{line}"),

@@ -1,6 +1,8 @@
 //! The two nodes that some tests need, and where their pods run.
 
 use anyhow::{Context, Result};
+use k8s_openapi::api::core::v1::Node as KubeNode;
+use kube::{Api, ResourceExt, api::ListParams};
 use serde_json::Value;
 
 use crate::{devbox::Devbox, pods};
@@ -47,6 +49,20 @@ pub async fn both() -> Devbox {
             .expect("the node should be there: run `devbox/devbox join`");
     }
     devbox
+}
+
+/// Those of them that the cluster has now.
+///
+/// # Errors
+/// When the API server does not answer.
+pub async fn joined(devbox: &Devbox) -> Result<Vec<Node>> {
+    let nodes: Api<KubeNode> = Api::all(devbox.kube.clone());
+    let known = nodes.list_metadata(&ListParams::default()).await?;
+    let names: Vec<String> = known.items.iter().map(ResourceExt::name_any).collect();
+    let there = NODES
+        .into_iter()
+        .filter(|node| names.iter().any(|name| name == node.name));
+    Ok(there.collect())
 }
 
 impl Node {

@@ -8,7 +8,7 @@ use stackube_api::names::{SYSTEM_NAMESPACE, password_secret, tenant_flow, tenant
 use stackube_api::{Tenant, TenantState};
 use stackube_openstack::id::ProjectId;
 
-use crate::{always::always, cloud, devbox::Devbox, wait};
+use crate::{always::always, cloud, devbox::Devbox, nodes, wait};
 
 /// From `kubectl create` to Active. Router calls take seconds each, and tests run side by side.
 pub const ACTIVE: Duration = Duration::from_secs(300);
@@ -154,28 +154,34 @@ pub async fn assert_nothing_named(devbox: &Devbox, name: &str) {
     assert_no_loose_device(devbox).await;
 }
 
-/// Interfaces of a namespace's pods that Open vSwitch has on the test host. A row without a sandbox's mark is not kubestackd's.
+/// Interfaces of a namespace's pods that Open vSwitch has on the test hosts. A row without a sandbox's mark is not kubestackd's.
 async fn plugged_in(devbox: &Devbox, namespace: &str) -> Result<Vec<String>> {
     let find = format!(
         "ovs-vsctl --bare --columns=name find interface external_ids:stackube-pod-namespace={namespace} \
            'external_ids:stackube-container!=\"\"'"
     );
-    let names = devbox.host(&find).await?;
-    Ok(names
-        .split_whitespace()
-        .map(|name| format!("interface {name}"))
-        .collect())
+    let mut found = vec![];
+    for node in nodes::joined(devbox).await? {
+        let names = node.shell(devbox, &find).await?;
+        let names = names.split_whitespace();
+        found.extend(names.map(|name| format!("interface {name} of {}", node.host)));
+    }
+    Ok(found)
 }
 
-/// Pods' devices on the test host that are not plugged in, of whatever namespace: a device does not tell.
+/// Pods' devices on the test hosts that are not plugged in, of whatever namespace: a device does not tell.
 async fn loose_devices(devbox: &Devbox) -> Result<BTreeSet<String>> {
     // Devices first: one that is made and plugged in meanwhile is not seen as loose.
     let list = "ls /sys/class/net | grep ^sk; echo --; ovs-vsctl --bare --columns=name list interface";
-    let text = devbox.host(list).await?;
-    let (devices, plugged) = text.split_once("--\n").context("the host lists no interfaces")?;
-    let plugged: BTreeSet<&str> = plugged.split_whitespace().collect();
-    let loose = devices.split_whitespace().filter(|device| !plugged.contains(device));
-    Ok(loose.map(str::to_owned).collect())
+    let mut found = BTreeSet::new();
+    for node in nodes::joined(devbox).await? {
+        let text = node.shell(devbox, list).await?;
+        let (devices, plugged) = text.split_once("--\n").context("the host lists no interfaces")?;
+        let plugged: BTreeSet<&str> = plugged.split_whitespace().collect();
+        let loose = devices.split_whitespace().filter(|device| !plugged.contains(device));
+        found.extend(loose.map(|device| format!("{device} of {}", node.host)));
+    }
+    Ok(found)
 }
 
 /// Waits until the devices that are not plugged in now are gone, or have been plugged in: those of pods that end or start soon are.

@@ -1,5 +1,6 @@
 //! DNS as a tenant's pod sees it: what kubelet writes into its `/etc/resolv.conf`, and what the server there answers.
 
+mod outside;
 pub(crate) mod wire;
 
 use std::time::Duration;
@@ -144,7 +145,7 @@ async fn records(guest: &Guest<'_>, name: &str, addresses: &[String], service: &
         ),
         ("dns-version.cluster.local.".into(), TXT, "TXT 1.1.0".into()),
         (below("absent"), A, "NXDOMAIN".into()),
-        // The devbox's hosts have nobody to ask about the rest of the world: that is no denial.
+        // Nobody knows about the rest of the world but a server that one of the tests runs: that is no denial.
         ("www.example.test.".into(), A, "ServFail".into()),
     ];
     let questions: Vec<_> = cases

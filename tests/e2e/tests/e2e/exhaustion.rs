@@ -7,6 +7,7 @@ use kube::{Api, ResourceExt};
 use stackube_api::{Network, Port};
 use stackube_e2e::{
     devbox::Devbox,
+    events::told,
     pods,
     tenant::{self, with_tenant},
     wait,
@@ -146,6 +147,15 @@ async fn what_strangers_open_is_closed_again() {
             Ok::<_, anyhow::Error>(())
         })
         .await;
+        // One that is gone cannot be put right under a running pod: who has it is told what to do, and that helps.
+        session.delete_port(&port.id).await.unwrap();
+        let what = ["was deleted by somebody", "delete the pod"];
+        told(&devbox, &name, None, "PortLost", &what, Duration::from_secs(240)).await;
+        devbox
+            .kubectl(&["-n", &name, "delete", "pod", "web"], "")
+            .await
+            .unwrap();
+        pods::run(&devbox, &name, "web", "x").await;
     })
     .await;
 }

@@ -48,12 +48,7 @@ async fn the_host_fails(devbox: &Devbox, address: &str) {
     }
     let ping = format!("ping -c 1 -W 2 {address} >/dev/null && echo ping; echo done");
     assert_eq!(devbox.host(&ping).await.unwrap().trim(), "done");
-    // The pod's alias is no better.
-    let aliases = devbox
-        .host("ip -4 route show dev stackube0 169.254.128.0/17")
-        .await
-        .unwrap();
-    assert!(aliases.contains("169.254.128.0/17"), "{aliases}");
+    // (That the pod's alias is no better is tested with the link: nobody tells which one is whose.)
 }
 
 /// Somebody on a network of the node who sends it everything to pass on.

@@ -27,9 +27,7 @@ async fn thirty_pods_at_once() {
     with_tenant(&devbox, "burst", "", async |tenant| {
         let name = tenant.name_any();
         let names: Vec<String> = (0..30).map(|i| format!("web-{i}")).collect();
-        for pod in &names {
-            pods::create(&devbox, &name, pod, pod).await.unwrap();
-        }
+        pods::create_all(&devbox, &name, &names).await.unwrap();
         let mut addresses = BTreeSet::new();
         for pod in &names {
             assert!(
@@ -37,8 +35,11 @@ async fn thirty_pods_at_once() {
                 "two pods share an address"
             );
         }
-        let (first, last) = (&names[0], addresses.last().unwrap());
-        pods::exec(&devbox, &name, first, &format!("ping -c 1 -W 3 {last}"))
+        let pings: Vec<_> = addresses
+            .iter()
+            .map(|address| format!("ping -c 1 -W 3 {address}"))
+            .collect();
+        pods::exec(&devbox, &name, &names[0], &pings.join(" && "))
             .await
             .unwrap();
     })

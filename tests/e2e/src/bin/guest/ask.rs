@@ -29,10 +29,9 @@ pub(crate) fn all() -> Result<()> {
             Ok(reply) => format!("reply {}", hex(&reply)),
             Err(error) if error.raw_os_error() == Some(TOO_LARGE) => "too-large".to_owned(),
             Err(error) => match error.kind() {
-                ErrorKind::ConnectionRefused
-                | ErrorKind::ConnectionReset
-                | ErrorKind::HostUnreachable
-                | ErrorKind::NetworkUnreachable => "refused".to_owned(),
+                ErrorKind::ConnectionRefused => "refused".to_owned(),
+                ErrorKind::ConnectionReset => "reset".to_owned(),
+                ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "unreachable".to_owned(),
                 ErrorKind::WouldBlock | ErrorKind::TimedOut => "nothing".to_owned(),
                 _ => format!("error {error}"),
             },

@@ -1,20 +1,24 @@
 //! A server that tells who it is, and echoes.
 
 use std::io::{Read, Result, Write};
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::time::Duration;
+
+use socket2::{Domain, Socket, Type};
 
 use crate::wrong;
 
 const WHO: &[u8] = b"who";
 /// What a datagram begins with that is not answered.
 const HUSH: &[u8] = b"hush";
+/// How many connections may wait until this program gets to run (std: 128). What is beyond, the kernel drops.
+const WAITING: i32 = 4096;
 
 /// Answers TCP and UDP on a port until it is ended.
 pub(crate) fn forever(port: &str) -> Result<()> {
     let port: u16 = port.parse().map_err(|_| wrong("no port"))?;
     let name = std::fs::read("/etc/hostname")?.trim_ascii().to_vec();
-    let listener = TcpListener::bind(("0.0.0.0", port))?;
+    let listener = listen(port)?;
     let datagrams = UdpSocket::bind(("0.0.0.0", port))?;
     let own = name.clone();
     std::thread::spawn(move || answer(&datagrams, &own));
@@ -23,6 +27,14 @@ pub(crate) fn forever(port: &str) -> Result<()> {
         std::thread::spawn(move || echo(stream, &name));
     }
     Ok(())
+}
+
+fn listen(port: u16) -> Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)).into())?;
+    socket.listen(WAITING)?;
+    Ok(socket.into())
 }
 
 fn answer(socket: &UdpSocket, name: &[u8]) -> Result<()> {

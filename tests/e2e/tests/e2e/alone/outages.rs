@@ -175,7 +175,14 @@ async fn assert_bears(devbox: &Devbox, name: &str, address: &str, (service, unit
         };
         let runs = async {
             while away.elapsed() < OUTAGE {
-                pods::assert_reaches(devbox, name, "client", address, "still-here").await;
+                // Each time, and at the first try.
+                let answer = pods::fetch(devbox, name, "client", address).await;
+                assert_eq!(
+                    answer.unwrap(),
+                    "still-here",
+                    "{:?} after {service} went away",
+                    away.elapsed()
+                );
                 tokio::time::sleep(Duration::from_secs(1)).await;
             }
         };

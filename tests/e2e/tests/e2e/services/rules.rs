@@ -129,11 +129,6 @@ async fn near_endpoints(place: &Place<'_>) {
     // A preference: where nothing is near, what is far has to do.
     place.endpoints("same", json!([far])).await;
     place.assert(&same, "of-other").await;
-
-    let close = json!({"trafficDistribution": "PreferClose"});
-    let close = place.service("close", close).await;
-    place.endpoints("close", json!([here])).await;
-    place.assert(&close, "of-web").await;
 }
 
 /// Endpoints that end are used when there are no others, if they still serve; those that are not ready are not.
