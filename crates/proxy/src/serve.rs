@@ -133,3 +133,47 @@ async fn readyz(State(readiness): State<Readiness>) -> (StatusCode, String) {
 async fn text(State(metrics): State<Metrics>) -> Response {
     openmetrics(metrics.text())
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// Status and body, as kubelet's probe gets them.
+    async fn ask(socket: &Path) -> (u16, String) {
+        let mut stream = UnixStream::connect(socket).await.unwrap();
+        let request = b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        stream.write_all(request).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    }
+
+    #[tokio::test]
+    async fn it_is_ready_when_every_part_is_and_says_which_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("health.sock");
+        let (readiness, stop) = (Readiness::default(), CancellationToken::new());
+        readiness.blocked("maps", "the datapath is not loaded yet");
+        readiness.blocked("services", "not listed yet");
+        let tcp = bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let (unix, metrics) = (bind_unix(&path).unwrap(), Metrics::new(|_| {}));
+        let server = tokio::spawn(serve(tcp, unix, metrics, readiness.clone(), stop.clone()));
+
+        let both = "maps: the datapath is not loaded yet\nservices: not listed yet\n";
+        assert_eq!(ask(&path).await, (503, both.to_owned()));
+        readiness.ready("services");
+        let one = "maps: the datapath is not loaded yet\n";
+        assert_eq!(ask(&path).await, (503, one.to_owned()));
+        readiness.ready("maps");
+        assert_eq!(ask(&path).await, (200, "ok\n".to_owned()));
+        readiness.blocked("services", "the watch broke");
+        assert_eq!(ask(&path).await, (503, "services: the watch broke\n".to_owned()));
+
+        stop.cancel();
+        server.await.unwrap().unwrap();
+    }
+}
