@@ -34,6 +34,7 @@ case $part in
   "")
     node
     if running; then devbox; else echo "networks and pods were not measured: no devbox is running (\`make devbox\`)"; fi
+    auth
     ;;
   *)
     echo "usage: make bench [T=node|auth|devbox]" >&2
