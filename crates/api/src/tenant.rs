@@ -81,7 +81,7 @@ pub struct TenantSpec {
     pub quota: TenantQuota,
 
     /// RuntimeClass that all pods of the tenant get, and the only one that they may name. Pods that run already keep theirs.
-    /// Default: the cluster's default.
+    /// Default: what the operator has chosen (`default-runtime-class`), else gvisor; a class that the cluster lacks is refused.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub runtime_class_name: Option<String>,
