@@ -207,10 +207,7 @@ fn a_second_interface_is_refused_and_the_first_stays() {
 fn garbage_on_the_socket_does_not_hurt_the_daemon() {
     use std::os::unix::fs::PermissionsExt;
     let lab = Lab::new();
-    assert_eq!(
-        std::fs::metadata(lab.socket()).unwrap().permissions().mode() & 0o777,
-        0o600
-    );
+    assert_eq!(fs::metadata(lab.socket()).unwrap().permissions().mode() & 0o777, 0o600);
     let huge = [u32::MAX.to_be_bytes().as_slice(), b"x"].concat();
     let add = br#"{"command":"ADD","attachment":{"containerId":"c","ifname":"eth0"},"pod":{"namespace":"n","name":"p","uid":"u"},"netns":"/x"}"#;
     let without_descriptors = [u32::try_from(add.len()).unwrap().to_be_bytes().as_slice(), add].concat();
