@@ -148,7 +148,7 @@ async fn what_the_operator_reserves_is_what_policies_refuse() {
     };
     let error = refused("10.77.0.0/24").await.unwrap_err();
     assert!(error.contains("overlaps a reserved range"), "{error}");
-    refused("10.78.0.0/24").await.unwrap();
+    refused("10.79.0.0/24").await.unwrap();
     // Somebody's change does not last.
     let change = r#"{"data":{"reserved-cidrs":""}}"#;
     devbox

@@ -11,7 +11,8 @@ use crate::wrong;
 const WHO: &[u8] = b"who";
 /// What a datagram begins with that is not answered.
 const HUSH: &[u8] = b"hush";
-/// How many connections may wait until this program gets to run (std: 128). What is beyond, the kernel drops.
+/// How many connections may wait until this program gets to run. With std's 128, and as many that begin at once on a busy machine, the kernel
+/// turns to SYN cookies, and resets those whose FIN it takes for a bad one.
 const WAITING: i32 = 4096;
 
 /// Answers TCP and UDP on a port until it is ended.
