@@ -81,12 +81,15 @@ impl Inside<'_> {
                echo $answer
              }}\n"
         );
+        // Not in the whole script: one token in a few hundred has an `OWN` in its letters.
+        let named = |text: &str| text.replace("OWN", &self.own).replace("OTHER", &self.other);
         for (verb, path, body, flags, _) in attempts {
             let dry_run = if *verb == "get" { "" } else { "?dryRun=All" };
             let input = if *verb == "create" { "-f -" } else { "" };
-            script += &format!("echo '{body}' | ask {verb} --raw '{path}{dry_run}' {flags} {input}\n");
+            script += &named(&format!(
+                "echo '{body}' | ask {verb} --raw '{path}{dry_run}' {flags} {input}\n"
+            ));
         }
-        let script = script.replace("OWN", &self.own).replace("OTHER", &self.other);
         let seen = pods::exec(self.devbox, &self.own, "web", &script).await.unwrap();
         let answers: Vec<String> = seen.lines().map(str::to_owned).collect();
         assert_eq!(answers.len(), attempts.len(), "{answers:#?}");
