@@ -42,6 +42,23 @@ fn manifests_are_up_to_date() {
 }
 
 #[test]
+fn the_operators_page_has_every_field_of_a_tenant() {
+    let page = include_str!("../../../docs/operator/tenants.md");
+    let schema = serde_json::to_value(&Tenant::crd().spec.versions[0].schema).unwrap();
+    let fields = schema["openAPIV3Schema"]["properties"]["spec"]["properties"]
+        .as_object()
+        .unwrap();
+    let missing: Vec<_> = fields
+        .keys()
+        .filter(|field| !page.contains(&format!("\n| `{field}` |")))
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docs/operator/tenants.md does not tell of {missing:?}"
+    );
+}
+
+#[test]
 fn every_field_has_a_description() {
     for (name, crd) in crds() {
         let schema = serde_json::to_value(&crd.spec.versions[0].schema).unwrap();

@@ -4,5 +4,4 @@ set -euo pipefail
 cd "$(dirname "$0")"
 output=${1:?output directory}
 
-CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$output/registry" \
-  github.com/distribution/distribution/v3/cmd/registry
+CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$output/registry" .

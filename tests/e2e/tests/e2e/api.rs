@@ -49,6 +49,13 @@ async fn the_tenant_of_the_user_guide_is_accepted() {
 }
 
 #[tokio::test]
+async fn the_tenant_of_the_operators_page_is_accepted() {
+    let page = include_str!("../../../../docs/operator/tenants.md");
+    let (_, rest) = page.split_once("```yaml\n").unwrap();
+    create(rest.split_once("```").unwrap().0).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_tenant_with_every_field_is_accepted() {
     let spec = "passwordSecretRef: {name: s}, tenantID: 0123456789abcdef0123456789abcdef, domain: Default, \
         members: [{user: u0123, role: edit}, {group: g4567, role: view}], openstackAccess: reader, \

@@ -1,8 +1,0 @@
-//go:build tools
-
-// Package tools pins the commands that the devbox builds from this module.
-package tools
-
-import (
-	_ "github.com/distribution/distribution/v3/cmd/registry"
-)
