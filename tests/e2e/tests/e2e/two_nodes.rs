@@ -1,5 +1,6 @@
 //! What takes a second node (`make nodes`): the wire between them, and pods that move.
 
+mod drained;
 mod lost;
 mod moves;
 mod southbound;

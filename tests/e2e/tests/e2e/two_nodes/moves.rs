@@ -1,4 +1,4 @@
-//! Pods that come to another node, because theirs has no address for them or is emptied.
+//! Pods that come to another node, because theirs has no address for them.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,17 +13,16 @@ use stackube_e2e::{
     always::always,
     devbox::Devbox,
     nodes::{self, NODES, Node},
-    pods::{self, assert_reaches},
-    services::expose,
-    tenant::{with_tenant, with_two_tenants_of},
+    pods,
+    tenant::with_two_tenants_of,
     wait,
 };
 
 use super::leave;
-use crate::alone;
+use crate::shared;
 
 /// From a pod's end to its successor at work.
-const MOVED: Duration = Duration::from_secs(180);
+pub(super) const MOVED: Duration = Duration::from_secs(180);
 
 /// A Deployment of pods that serve `text`, and are found by the Service of its name.
 pub(super) fn deployment(namespace: &str, name: &str, replicas: u32, text: &str) -> Value {
@@ -79,91 +78,56 @@ pub(super) async fn ports_on(devbox: &Devbox, node: Node, namespace: &str) -> Re
     Ok(there.map(ResourceExt::name_any).collect())
 }
 
-async fn set_schedulable(devbox: &Devbox, node: Node, is_schedulable: bool) {
-    let verb = if is_schedulable { "uncordon" } else { "cordon" };
-    devbox.kubectl(&[verb, node.name], "").await.unwrap();
-}
-
-/// Both nodes take pods again, whatever `body` does.
-async fn with_schedule(devbox: &Devbox, body: impl Future<Output = ()>) {
-    let again = async {
-        for node in NODES {
-            set_schedulable(devbox, node, true).await;
-        }
-    };
-    always(body, again).await;
-}
-
 /// The address that is left in both networks.
 const LEFT: [u8; 4] = [10, 233, 0, 77];
 
 #[tokio::test]
 async fn a_pod_without_an_address_on_its_node_gets_one_on_another() {
-    let _guard = alone().await;
+    let _guard = shared().await;
     let devbox = nodes::both().await;
-    let [here, there] = NODES;
     let spec = "network: {cidr: 10.233.0.0/24, gateway: 10.233.0.1}";
-    let body = with_two_tenants_of(&devbox, "starved", spec, async |a, b| {
+    with_two_tenants_of(&devbox, "starved", spec, async |a, b| {
         for tenant in [&a, &b] {
             leave(&devbox, tenant, &[LEFT]).await;
         }
-        here.run(&devbox, &a.name_any(), "web", "of-a").await;
-        let b = b.name_any();
-        set_schedulable(&devbox, there, false).await;
-        create(&devbox, &deployment(&b, "web", 1, "of-b")).await;
-        let bound = format!("a pod of {b} waits on {}", here.name);
-        wait::until(&bound, MOVED, || async {
-            let ports = ports_on(&devbox, here, &b).await?;
-            ensure!(!ports.is_empty(), "none has a Port");
-            Ok::<_, anyhow::Error>(())
-        })
-        .await;
-        // Now there is another node to go to, and only that.
-        set_schedulable(&devbox, here, false).await;
-        set_schedulable(&devbox, there, true).await;
-        let addresses = ready_on(&devbox, there, &b, "web", 1).await;
-        assert_eq!(addresses, BTreeSet::from(["10.233.0.77".to_owned()]));
-        let told = devbox.kubectl(&["-n", &b, "get", "events"], "").await.unwrap();
-        assert!(told.contains("AddressesExhaustedOnNode"), "{told}");
-    });
-    with_schedule(&devbox, body).await;
+        let (a, b) = (a.name_any(), b.name_any());
+        let unlabelled = async {
+            for node in NODES {
+                label(&devbox, node, &format!("{CHOSEN}-")).await;
+            }
+        };
+        always(goes_where_its_address_is_free(&devbox, &a, &b), unlabelled).await;
+    })
+    .await;
 }
 
-#[tokio::test]
-async fn pods_of_a_drained_node_go_on_elsewhere() {
-    let _guard = alone().await;
-    let devbox = nodes::both().await;
+/// Label of the node that the pods of this test go to.
+const CHOSEN: &str = "stackube.example/starved";
+
+async fn label(devbox: &Devbox, node: Node, change: &str) {
+    devbox.kubectl(&["label", "node", node.name, change], "").await.unwrap();
+}
+
+async fn goes_where_its_address_is_free(devbox: &Devbox, a: &str, b: &str) {
     let [here, there] = NODES;
-    let body = with_tenant(&devbox, "drained", "", async |tenant| {
-        let name = tenant.name_any();
-        here.run(&devbox, &name, "client", "client").await;
-        set_schedulable(&devbox, here, false).await;
-        create(&devbox, &deployment(&name, "web", 3, "still-here")).await;
-        let address = expose(&devbox, &name, "web", 80).await;
-        let before = ready_on(&devbox, there, &name, "web", 3).await;
-        assert_reaches(&devbox, &name, "client", &address, "still-here").await;
-        set_schedulable(&devbox, here, true).await;
-        let drain = [
-            "drain",
-            there.name,
-            "--ignore-daemonsets",
-            "--timeout=120s",
-            "--pod-selector=run=web",
-        ];
-        devbox.kubectl(&drain, "").await.unwrap();
-        let after = ready_on(&devbox, here, &name, "web", 3).await;
-        assert!(
-            before.is_disjoint(&after),
-            "an address rests a minute: {before:?}, {after:?}"
-        );
-        assert_reaches(&devbox, &name, "client", &address, "still-here").await;
-        let empty = format!("nothing of {name} is left on {}", there.name);
-        wait::until(&empty, MOVED, || async {
-            let ports = ports_on(&devbox, there, &name).await?;
-            ensure!(ports.is_empty(), "{ports:?}");
-            Ok::<_, anyhow::Error>(())
-        })
-        .await;
-    });
-    with_schedule(&devbox, body).await;
+    here.run(devbox, a, "web", "of-a").await;
+    let chosen = format!("{CHOSEN}={b}");
+    label(devbox, here, &chosen).await;
+    let mut deployment = deployment(b, "web", 1, "of-b");
+    deployment["spec"]["template"]["spec"]["nodeSelector"] = json!({CHOSEN: b});
+    create(devbox, &deployment).await;
+    let bound = format!("a pod of {b} waits on {}", here.name);
+    wait::until(&bound, MOVED, || async {
+        let ports = ports_on(devbox, here, b).await?;
+        ensure!(!ports.is_empty(), "none has a Port");
+        Ok::<_, anyhow::Error>(())
+    })
+    .await;
+    // From now on its successor would go to the other node. The scheduler leaves the pod itself where it is.
+    label(devbox, here, &format!("{CHOSEN}-")).await;
+    label(devbox, there, &chosen).await;
+    let addresses = ready_on(devbox, there, b, "web", 1).await;
+    assert_eq!(addresses, BTreeSet::from(["10.233.0.77".to_owned()]));
+    let told = devbox.kubectl(&["-n", b, "get", "events"], "").await.unwrap();
+    assert!(told.contains("AddressesExhaustedOnNode"), "{told}");
 }
