@@ -31,27 +31,32 @@ async fn crash(devbox: &Devbox, name: &str) {
     killed.unwrap_or_else(|error| panic!("no process {name} to kill: {error:#}"));
 }
 
-/// Kills the daemon in the middle of an ADD: the pod's device is made, and the plugin still waits for its answer when the daemon has come
-/// to a stand. The pod.
-async fn crash_in_add(devbox: &Devbox, namespace: &str) -> String {
-    // On the host itself, since the moment is short. An answer that is on its way is taken within a tenth of a second.
-    let script = format!(
-        "for try in $(seq 3000); do
-           for p in $(pgrep -x kubestack); do
-             set -- $(tr '\\0;' '\\n\\n' 2>/dev/null </proc/$p/environ | sed s/^CNI_ARGS=//)
-             case \" $* \" in *' CNI_COMMAND=ADD '*) ;; *) continue ;; esac
-             case \" $* \" in *' K8S_POD_NAMESPACE={namespace} '*) ;; *) continue ;; esac
-             for word; do case $word in K8S_POD_UID=*) uid=${{word#*=}} ;; K8S_POD_NAME=*) pod=${{word#*=}} ;; esac; done
-             grep -q -s \"pod=$uid \" /sys/class/net/sk*/ifalias || continue
-             pkill -STOP -x kubestackd && sleep 0.1
-             [ -e /proc/$p ] && pkill -9 -x kubestackd && echo $pod && exit
-             pkill -CONT -x kubestackd
-           done
-           sleep 0.02
-         done; echo no ADD was seen under way >&2; exit 1"
+/// Kills the daemon in the middle of an ADD of a pod that `create` makes: the pod's device is there, and OVN, which stands still meanwhile,
+/// has not bound its port. The pod.
+async fn crash_in_add(devbox: &Devbox, namespace: &str, create: impl AsyncFnOnce()) -> String {
+    let under_way = format!(
+        "for p in $(pgrep -x kubestack); do
+           set -- $(tr '\\0;' '\\n\\n' 2>/dev/null </proc/$p/environ | sed s/^CNI_ARGS=//)
+           case \" $* \" in *' CNI_COMMAND=ADD '*) ;; *) continue ;; esac
+           case \" $* \" in *' K8S_POD_NAMESPACE={namespace} '*) ;; *) continue ;; esac
+           for word; do case $word in K8S_POD_UID=*) uid=${{word#*=}} ;; K8S_POD_NAME=*) pod=${{word#*=}} ;; esac; done
+           grep -q -s \"pod=$uid \" /sys/class/net/sk*/ifalias && echo $pod && exit
+         done; echo no ADD is under way >&2; exit 1"
     );
-    let killed = devbox.host(&script).await.unwrap();
-    killed.trim().to_owned()
+    let killed = async {
+        devbox.host("pkill -STOP -x ovn-controller").await.unwrap();
+        create().await;
+        let pod = wait::until("an ADD waits for OVN", Duration::from_secs(60), || {
+            devbox.host(&under_way)
+        })
+        .await;
+        crash(devbox, "kubestackd").await;
+        pod.trim().to_owned()
+    };
+    always(killed, async {
+        devbox.host("pkill -CONT -x ovn-controller").await.unwrap();
+    })
+    .await
 }
 
 /// Kills the daemon in the middle of a DEL: it stands still until a plugin that deletes waits for it.
@@ -91,8 +96,8 @@ async fn pods_survive_a_daemon_that_is_killed_while_they_start() {
         let name = tenant.name_any();
         let address = pods::run(&devbox, &name, "before", "before").await;
         let all = ["a", "b", "c", "d"].map(str::to_owned);
-        let create = async { pods::create_all(&devbox, &name, &all).await.unwrap() };
-        let (hit, ()) = tokio::join!(crash_in_add(&devbox, &name), create);
+        let create = async || pods::create_all(&devbox, &name, &all).await.unwrap();
+        let hit = crash_in_add(&devbox, &name, create).await;
         let hit = Api::<Pod>::namespaced(devbox.kube.clone(), &name)
             .get(&hit)
             .await
