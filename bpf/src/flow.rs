@@ -8,7 +8,7 @@ use crate::{
     from_pod::is_infrastructure,
     head::{FIN, Inside, RST, SYN},
     maps::{AFFINITY, BACKENDS, FLOWS_MAP, SERVICES},
-    tally::{added, may_remember, now, remembering, within_quota},
+    tally::{added, may_remember, now, remembering, since, within_quota},
 };
 
 const ANY: u64 = 0;
@@ -17,7 +17,7 @@ const NO_EXIST: u64 = 1;
 const IDLE: u64 = 180_000_000_000;
 /// Ports that are tried when the pod's own would make two flows one.
 const TRIES: u32 = 8;
-/// Backends among which a client's own is looked for when it is not where it was.
+/// Backends among which the one of a client or a flow is looked for when it is not where it was.
 const SCANNED: u32 = 64;
 
 #[inline(always)]
@@ -70,7 +70,7 @@ pub fn holds(key: &FlowKey, flow: &mut Flow, inside: &Inside, service: &Service)
         // A SYN after anything else is a new connection from an old port; one that only a reset answered may be a repetition.
         flow.state != 0 || find(&back(key, flow)).is_some_and(|back| back.state & SEEN_RESET != 0)
     } else {
-        now().wrapping_sub(flow.seen) > IDLE
+        since(flow.seen) > IDLE
     };
     if ended || flow.service != service.id {
         return false;
@@ -78,12 +78,11 @@ pub fn holds(key: &FlowKey, flow: &mut Flow, inside: &Inside, service: &Service)
     if flow.generation == service.generation {
         return true;
     }
-    let Some(backend) = backend(service.id, flow.slot) else {
-        return false;
-    };
-    if flow.slot >= service.backends || backend.ip != flow.remote || backend.port != flow.remote_port {
+    let slot = slot_of(service.id, service.backends, flow.slot, flow.remote, flow.remote_port.into());
+    if slot == NOWHERE {
         return false;
     }
+    flow.slot = slot;
     flow.generation = service.generation;
     true
 }
@@ -130,32 +129,42 @@ fn backend(service: u32, slot: u32) -> Option<Backend> {
     unsafe { BACKENDS.get(BackendKey { service, slot }) }.copied()
 }
 
+/// What [`slot_of`] says of a backend that is gone.
+const NOWHERE: u32 = u32::MAX;
+
+/// The slot of a backend: the one that it had, or the one that it moved to when another went.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn slot_of(service: u32, backends: u32, before: u32, ip: u32, port: u32) -> u32 {
+    let has_it = |slot: u32| backend(service, slot).is_some_and(|found| found.ip == ip && u32::from(found.port) == port);
+    if before < backends && has_it(before) {
+        return before;
+    }
+    for slot in 0..SCANNED {
+        if slot >= backends {
+            break;
+        }
+        if has_it(slot) {
+            return slot;
+        }
+    }
+    NOWHERE
+}
+
 /// The backend that the client has been given before, if it is still there.
 #[inline(always)]
 fn remembered(ifindex: u32, service: &Service) -> Option<u32> {
     let known = AFFINITY.get_ptr_mut(AffinityKey { ifindex, service: service.id }).map(|known| unsafe { &mut *known })?;
-    if now().wrapping_sub(known.seen) > u64::from(service.affinity) * 1_000_000_000 {
+    if since(known.seen) > u64::from(service.affinity) * 1_000_000_000 {
         return None;
     }
     let wanted = known.backend;
-    let is_it = |found: Option<Backend>| found.is_some_and(|found| found.ip == wanted.ip && found.port == wanted.port);
-    let mut slot = known.slot;
-    if slot >= service.backends || !is_it(backend(service.id, slot)) {
-        slot = u32::MAX;
-        for candidate in 0..SCANNED {
-            if candidate >= service.backends {
-                break;
-            }
-            if is_it(backend(service.id, candidate)) {
-                slot = candidate;
-                break;
-            }
-        }
-        if slot == u32::MAX {
-            return None;
-        }
-        known.slot = slot;
+    let slot = slot_of(service.id, service.backends, known.slot, wanted.ip, wanted.port.into());
+    if slot == NOWHERE {
+        return None;
     }
+    known.slot = slot;
+    known.timeout = service.affinity;
     known.seen = now();
     Some(slot)
 }

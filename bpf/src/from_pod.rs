@@ -12,7 +12,7 @@ use crate::{
     maps::{FRAGMENTS, HOST_FLOWS, INFRASTRUCTURE, NETWORKS, PERMITTED, PODS_MAP, SERVICE_CIDRS, SERVICES},
     packet::{Packet, Verdict},
     refuse::refuse,
-    tally::{Told, count, drop, drop_unread, now, settings, take},
+    tally::{Told, count, drop, drop_unread, settings, since, take},
 };
 use aya_ebpf::maps::lpm_trie::Key;
 
@@ -242,6 +242,10 @@ impl<P: Packet> From<'_, P> {
     fn send(&self, ends: &Ends, kind: u8, back: bool) -> Verdict {
         let (told, inside) = (self.told, self.told.inside);
         if inside.fragment == Piece::First {
+            // The node would keep each until the rest came, in a memory that all have in common.
+            if kind == FLOW_HOST {
+                return told.drop(reason::DROPPED_FRAGMENT);
+            }
             if !take(told.ifindex, BUCKET_FRAGMENT) {
                 return told.drop(reason::DROPPED_RATE);
             }
@@ -385,7 +389,7 @@ impl<P: Packet> From<'_, P> {
     #[inline(always)]
     fn was_asked_by_kubelet(&self, protocol: u8, host_port: u16, pod_port: u16) -> bool {
         let key = HostFlowKey { ifindex: self.told.ifindex, host_port, pod_port, protocol, pad: [0; 3] };
-        HOST_FLOWS.get_ptr_mut(key).is_some_and(|seen| now().wrapping_sub(unsafe { *seen }) < ANSWER_TIME)
+        HOST_FLOWS.get_ptr_mut(key).is_some_and(|seen| since(unsafe { *seen }) < ANSWER_TIME)
     }
 
     #[inline(always)]

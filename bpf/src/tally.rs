@@ -20,6 +20,12 @@ pub fn now() -> u64 {
     unsafe { bpf_ktime_get_ns() }
 }
 
+/// Nanoseconds since then; none if another processor has noted a later time meanwhile.
+#[inline(always)]
+pub fn since(time: u64) -> u64 {
+    now().saturating_sub(time)
+}
+
 #[inline(always)]
 pub fn settings() -> Option<&'static Settings> {
     SETTINGS.get(0)
@@ -105,7 +111,7 @@ extern "C" fn tell(inside: *const Inside, ifindex: u32, remote: u32, ports: u32,
     u32::from(EVENTS.output::<Event>(&event, 0).is_ok())
 }
 
-/// Takes one packet from a bucket of the pod. Two processors that take at once may both get the last one: the bound holds but for that.
+/// Takes one packet from a bucket of the pod. Two processors that take at once may both get the same one: the bound holds but for that.
 #[inline(always)]
 pub fn take(ifindex: u32, which: usize) -> bool {
     take_one(ifindex, which as u32) != 0
@@ -130,7 +136,8 @@ fn taken(ifindex: u32, which: usize) -> bool {
     let (rate, bucket): (_, &mut Bucket) = unsafe { (settings.rates.get_unchecked(which), usage.buckets.get_unchecked_mut(which)) };
     let time = now();
     let full = u64::from(rate.burst) * ONE;
-    let elapsed = time.wrapping_sub(bucket.last);
+    // Another processor may have written a later time since: nothing has been added then.
+    let elapsed = time.saturating_sub(bucket.last);
     let mut tokens = if bucket.last == 0 || elapsed > 100 * ONE {
         full
     } else {
@@ -139,7 +146,9 @@ fn taken(ifindex: u32, which: usize) -> bool {
     if tokens > full {
         tokens = full;
     }
-    bucket.last = time;
+    if bucket.last < time {
+        bucket.last = time;
+    }
     let enough = tokens >= ONE;
     bucket.tokens = if enough { tokens - ONE } else { tokens };
     enough

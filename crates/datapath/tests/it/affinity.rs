@@ -76,6 +76,31 @@ fn session_affinity_ends_with_its_time() {
 }
 
 #[test]
+fn a_longer_time_holds_for_who_is_remembered() {
+    in_both_modes(|kernel| {
+        let addresses: Vec<String> = (1..=20).map(|i| format!("10.244.1.{i}:80")).collect();
+        let all: Vec<&str> = addresses.iter().map(String::as_str).collect();
+        let mut port = 10_000;
+        let mut connect = |kernel: &mut crate::lab::kernel::Kernel, seconds| {
+            let sticky = Service {
+                affinity: Some(Duration::from_secs(seconds)),
+                ..backends(&all)
+            };
+            kernel.serve("tcp 10.96.0.7:80", &sticky);
+            port += 1;
+            let sent = Packet::tcp(at(&format!("10.244.0.5:{port}")), at(VIP), "S");
+            kernel.pod_sends(&sent).passed().destination
+        };
+        let first = connect(kernel, 60);
+        assert_eq!(connect(kernel, 1000), first);
+        kernel.sweep_after(500);
+        assert_eq!(kernel.remembered(), 1);
+        kernel.sweep_after(1001);
+        assert_eq!(kernel.remembered(), 0);
+    });
+}
+
+#[test]
 fn a_pod_has_a_share_of_what_is_remembered_and_finds_its_backends_without() {
     in_both_modes(|kernel| {
         let addresses: Vec<String> = (1..=20).map(|i| format!("10.244.1.{i}:80")).collect();

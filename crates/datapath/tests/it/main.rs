@@ -9,6 +9,8 @@ mod corpus;
 #[cfg(test)]
 mod enforcement;
 #[cfg(test)]
+mod fragments;
+#[cfg(test)]
 mod lab;
 #[cfg(test)]
 mod load;

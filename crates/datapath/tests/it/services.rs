@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use stackube_datapath::{Limits, Service};
 
+use crate::fragments::fragments;
 use crate::lab::kernel::{ALIAS, FAR_MAC, HAIRPIN, NODE_MAC, Outcome, POD, backends, in_both_modes, net, service_key};
 use crate::lab::packet::{Body, POD_MAC, Packet, ROUTER_MAC, at};
 
@@ -262,6 +263,27 @@ fn datagrams_leave_a_backend_that_is_gone_and_connections_do_not() {
 }
 
 #[test]
+fn datagrams_stay_with_a_backend_while_others_go() {
+    in_both_modes(|kernel| {
+        let all: Vec<String> = (1..=20).map(|i| format!("10.244.1.{i}:80")).collect();
+        let mut left: Vec<&str> = all.iter().map(String::as_str).collect();
+        kernel.serve("udp 10.96.0.7:80", &backends(&left));
+        let destination = |kernel: &mut crate::lab::kernel::Kernel| {
+            let sent = Packet::udp(at("10.244.0.5:5000"), at(VIP));
+            kernel.pod_sends(&sent).passed().destination
+        };
+        let first = destination(kernel);
+        // Each that goes leaves a gap, into which the last one moves: that is this flow's own at least once.
+        while let Some(other) = left.iter().position(|address| at(address) != first) {
+            left.remove(other);
+            kernel.serve("udp 10.96.0.7:80", &backends(&left));
+            assert_eq!(destination(kernel), first, "{left:?}");
+        }
+        assert_eq!(kernel.added(), kernel.flows().len() as u64);
+    });
+}
+
+#[test]
 fn two_flows_that_would_look_the_same_get_different_ports() {
     in_both_modes(|kernel| {
         kernel.serve("tcp 10.96.0.7:80", &backends(&["10.244.1.1:80"]));
@@ -431,43 +453,6 @@ fn icmp_errors_about_answers_over_the_link_go_nowhere() {
     });
 }
 
-/// Splits the bytes of a packet into two fragments.
-fn fragments(bytes: &[u8]) -> [Vec<u8>; 2] {
-    let piece = |range: std::ops::Range<usize>, field: u16| {
-        let mut piece = bytes[..34].to_vec();
-        piece.extend(&bytes[34..][range]);
-        let total = u16::try_from(piece.len() - 14).unwrap();
-        piece[16..18].copy_from_slice(&total.to_be_bytes());
-        piece[18..20].copy_from_slice(&[0x12, 0x34]);
-        piece[20..22].copy_from_slice(&field.to_be_bytes());
-        piece[24..26].fill(0);
-        let sum = etherparse::Ipv4HeaderSlice::from_slice(&piece[14..])
-            .unwrap()
-            .to_header()
-            .calc_header_checksum();
-        piece[24..26].copy_from_slice(&sum.to_be_bytes());
-        piece
-    };
-    [piece(0..16, 0x2000), piece(16..bytes.len() - 34, 2)]
-}
-
-#[test]
-fn fragments_follow_their_first() {
-    in_both_modes(|kernel| {
-        kernel.serve("udp 10.96.0.7:80", &backends(&["10.244.1.1:5353"]));
-        let (pod, backend) = (at("10.244.0.5:5000"), at("10.244.1.1:5353"));
-        let [first, second] = fragments(&Packet::udp(pod, at(VIP)).bytes());
-        assert_eq!(kernel.pod_sends_raw(&second), None, "the first was not seen");
-        let [first_out, second_out] = fragments(&Packet::udp(pod, backend).bytes());
-        assert_eq!(kernel.pod_sends_raw(&first).unwrap(), (false, first_out));
-        assert_eq!(kernel.pod_sends_raw(&second).unwrap(), (false, second_out));
-        let [first, second] = fragments(&Packet::udp(backend, pod).bytes());
-        let [first_in, second_in] = fragments(&Packet::udp(at(VIP), pod).bytes());
-        assert_eq!(kernel.pod_gets_raw(&first).unwrap(), (false, first_in));
-        assert_eq!(kernel.pod_gets_raw(&second).unwrap(), (false, second_in));
-    });
-}
-
 #[test]
 fn connections_over_the_host_link_are_few() {
     in_both_modes(|kernel| {
@@ -510,6 +495,30 @@ fn connections_over_the_host_link_are_few() {
             assert_ne!(kernel.pod_sends(&line), Outcome::Dropped);
             assert_eq!(kernel.added(), 4 * weight + 2);
         }
+    });
+}
+
+#[test]
+fn a_processor_that_is_late_finds_no_new_tokens() {
+    in_both_modes(|kernel| {
+        let limits = Limits {
+            dns: (1, 5),
+            ..Limits::default()
+        };
+        kernel.reset(limits);
+        kernel.serve(
+            "udp 10.96.0.10:53",
+            &Service {
+                host: true,
+                ..backends(&["169.254.77.1:53"])
+            },
+        );
+        // As if another processor had taken the last token just after this one had looked at the clock.
+        kernel.empty_buckets_in(Duration::from_secs(5));
+        let question = Packet::udp(at("10.244.0.5:5000"), at("10.96.0.10:53"));
+        assert_eq!(kernel.pod_sends(&question), Outcome::Dropped);
+        kernel.empty_buckets_in(Duration::ZERO);
+        assert_eq!(kernel.pod_sends(&question), Outcome::Dropped);
     });
 }
 

@@ -184,6 +184,17 @@ impl Kernel {
         Self::map(&self.root(), "usage").insert(DEVICE, usage, 0).unwrap();
     }
 
+    /// Leaves nothing in the token buckets, as if the last packet came by in so long a time.
+    pub(crate) fn empty_buckets_in(&self, time: Duration) {
+        let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+        let last = u64::try_from(now.tv_sec * 1_000_000_000 + now.tv_nsec).unwrap();
+        let last = last + u64::try_from(time.as_nanos()).unwrap();
+        let (usage, _) = self.counted();
+        let buckets = [abi::Bucket { last, tokens: 0 }; abi::BUCKETS];
+        let usage = abi::Usage { buckets, ..usage };
+        Self::map(&self.root(), "usage").insert(DEVICE, usage, 0).unwrap();
+    }
+
     fn counted(&self) -> (abi::Usage, abi::Released) {
         let usage = Self::map(&self.root(), "usage").get(&DEVICE, 0).unwrap();
         (usage, Self::map(&self.root(), "released").get(&DEVICE, 0).unwrap())
