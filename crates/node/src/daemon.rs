@@ -107,16 +107,14 @@ struct Guards {
 }
 
 impl Guards {
-    /// Begins to look after the loaded programs. What is returned is cancelled when pods are kept from the
-    /// infrastructure.
-    fn look_after_programs(&self, config: &Config) -> CancellationToken {
-        let protected = CancellationToken::new();
+    /// Begins to look after the loaded programs.
+    fn look_after_programs(&self, config: &Config) {
         self.tasks.spawn(infrastructure::keep(
             self.datapath.clone(),
             self.client.clone(),
             config.infrastructure.clone(),
             config.permitted.clone(),
-            protected.clone(),
+            self.engine.protected(),
             self.stop.clone(),
         ));
         self.tasks.spawn(kubelet::keep(
@@ -128,7 +126,6 @@ impl Guards {
         ));
         let (engine, metrics, stop) = (self.engine.clone(), self.metrics.clone(), self.stop.clone());
         self.tasks.spawn(keep::sweeping(engine, metrics, stop));
-        protected
     }
 }
 
@@ -168,11 +165,11 @@ async fn start(
         warn!(error = %error.report(), "cannot load the eBPF programs yet");
         tokio::time::sleep(RETRY).await;
     }
+    guards.look_after_programs(config);
     while let Err(error) = engine.purge().await {
         warn!(error = %error.report(), "cannot look for remains of dead sandboxes yet");
         tokio::time::sleep(RETRY).await;
     }
-    let protected = guards.look_after_programs(config);
     tasks.spawn(keep::purging(engine.clone(), stop.clone()));
     while let Err(error) = engine.status().await {
         warn!(error = %error.report(), "not ready for pods yet");
@@ -183,7 +180,7 @@ async fn start(
         .wait_for(Option::is_some)
         .await
         .context("the watch of Ports has ended")?;
-    protected.cancelled().await;
+    engine.protected().cancelled().await;
     while let Err(error) = engine.attach_missing().await {
         warn!(error = %error.report(), "cannot attach the programs to pods that have none yet");
         tokio::time::sleep(RETRY).await;

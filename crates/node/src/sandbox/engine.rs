@@ -13,6 +13,7 @@ use std::time::Duration;
 
 pub use self::add::Add;
 use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
 
 use super::error::SandboxError;
 use super::locks::Locks;
@@ -88,6 +89,7 @@ pub struct Engine {
     metrics: Metrics,
     locks: Locks,
     unplugged: Arc<Notify>,
+    protected: CancellationToken,
     hook: StepHook,
 }
 
@@ -127,6 +129,7 @@ impl Engine {
             metrics,
             locks: Locks::default(),
             unplugged: Arc::default(),
+            protected: CancellationToken::new(),
             hook: Arc::new(|_| {}),
         }
     }
@@ -141,6 +144,11 @@ impl Engine {
     /// Told whenever something was unplugged: a Port may have become free.
     pub fn unplugged(&self) -> Arc<Notify> {
         Arc::clone(&self.unplugged)
+    }
+
+    /// To be cancelled when the programs know what pods may not reach: no ADD attaches them before.
+    pub fn protected(&self) -> CancellationToken {
+        self.protected.clone()
     }
 
     /// The Ports of this node.
@@ -214,9 +222,14 @@ impl Engine {
     async fn unplug(&self, attachment: &Attachment) -> Result<(), SandboxError> {
         let device = host_name(attachment);
         let rows = self.take_off(attachment).await;
+        let mut routed = Ok(());
         if rows.is_ok() {
             self.reached(Step::RowRemoved);
-            self.set_routes().await?;
+            routed = match self.set_routes().await {
+                // Without a bridge no pod has its row; the routes follow when there is one.
+                Err(SandboxError::NoBridge(_)) => Ok(()),
+                other => other.map(drop),
+            };
             self.reached(Step::Unrouted);
         }
         // Even when the database is away: without its device the pod is cut off, which is what was asked for.
@@ -224,6 +237,7 @@ impl Engine {
         self.reached(Step::DeviceDeleted);
         let forgotten = self.forget_dead_devices().await;
         rows?;
+        routed?;
         forgotten?;
         self.reached(Step::Forgotten);
         self.unplugged.notify_one();

@@ -79,6 +79,16 @@ pub enum SandboxError {
         /// How long the call waited.
         waited: Duration,
     },
+    /// The programs do not know yet what pods may not reach.
+    #[error(
+        "the addresses of the nodes, which no pod may reach, are not known after {} s: \
+         does the API server answer kubestack on this node?",
+        waited.as_secs()
+    )]
+    Unprotected {
+        /// How long the call waited.
+        waited: Duration,
+    },
     /// The bridge is missing.
     #[error("there is no bridge {0}: is ovn-controller running on this node?")]
     NoBridge(String),
@@ -126,6 +136,7 @@ impl SandboxError {
             | Self::Aborted
             | Self::NotInstalled { .. }
             | Self::NoServices { .. }
+            | Self::Unprotected { .. }
             | Self::NoBridge(_)
             | Self::RowGone
             | Self::Ovsdb(_)

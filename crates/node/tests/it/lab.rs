@@ -75,7 +75,7 @@ pub(crate) struct Lab {
     bpf: bpf::Mount,
     directory: TempDir,
     prefix: String,
-    waits: Waits,
+    pub(crate) waits: Waits,
     /// Runs the API while it is not away.
     api_server: RefCell<Option<Runtime>>,
     /// Runs the stand-in until the lab goes.

@@ -47,14 +47,36 @@ fn without_the_bridge_no_pod_is_promised_anything() {
     let (lab, pod) = (Lab::waiting(Waits::SHORT), Pod::number(1));
     let netns = lab.pod_namespace("a");
     lab.api.put(pod.port());
+    added_in_the_end(&lab, "c1", &pod, &netns);
     lab.ovs.vsctl("del-br br-int");
     let (code, text) = lab.status().error();
     assert!(
         code == 50 && text.contains("there is no bridge br-int"),
         "{code} {text}"
     );
-    assert_eq!(lab.add("c1", &pod, &netns).error().0, 11);
+    // Who has one is let go.
+    lab.del("c1", Some(&pod), Some(&netns)).ok();
     assert!(lab.devices().is_empty());
+    assert_eq!(lab.add("c2", &pod, &netns).error().0, 11);
+    assert!(lab.devices().is_empty());
+}
+
+#[test]
+fn no_pod_is_plugged_in_before_it_is_known_what_it_may_not_reach() {
+    let (mut lab, pod) = (Lab::without_daemon(), Pod::number(1));
+    lab.waits = Waits::SHORT;
+    let netns = lab.pod_namespace("a");
+    lab.api.put(pod.port());
+    lab.api.hide_nodes(true);
+    lab.begin_daemon(None);
+    lab.eventually("the ADD says why it fails", || {
+        let added = lab.add("c1", &pod, &netns);
+        !added.success && added.error().1.contains("which no pod may reach")
+    });
+    assert!(lab.devices().is_empty());
+    assert!(!lab.is_ready());
+    lab.api.hide_nodes(false);
+    added_in_the_end(&lab, "c2", &pod, &netns);
 }
 
 #[test]

@@ -49,6 +49,7 @@ impl Engine {
         let running = self.locks.begin_add(&call.attachment, cancel);
         let cancel = &running.cancel;
         let deadline = Instant::now() + self.settings.port_timeout;
+        self.wait_for_protection(deadline, cancel).await?;
         let mut refused: BTreeSet<Ipv4Addr> = BTreeSet::new();
         let mut attempts = 0;
         loop {

@@ -57,6 +57,19 @@ impl Engine {
         }
     }
 
+    /// Waits until the programs know what pods may not reach: after the node has booted their maps are empty.
+    pub(super) async fn wait_for_protection(
+        &self,
+        deadline: Instant,
+        cancel: &CancellationToken,
+    ) -> Result<(), SandboxError> {
+        let waited = self.settings.port_timeout;
+        tokio::select! {
+            () = cancel.cancelled() => Err(SandboxError::Aborted),
+            done = timeout_at(deadline, self.protected.cancelled()) => done.map_err(|_| SandboxError::Unprotected { waited }),
+        }
+    }
+
     /// The Port must still say what was plugged in.
     pub(super) fn still_assigned(&self, pod: &PodRef, plugged: &Assignment) -> Result<(), SandboxError> {
         match assignment(&self.ports.borrow(), pod) {

@@ -44,6 +44,8 @@ struct Objects {
     version: u64,
     ports: BTreeMap<String, Value>,
     own_node: node::OwnNode,
+    /// Whether nobody is told of all Nodes.
+    nodes_hidden: bool,
     /// Events that were published.
     published: Vec<Value>,
     /// Patches are answered with an error.

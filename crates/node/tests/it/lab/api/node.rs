@@ -63,6 +63,11 @@ impl Api {
         self.change_node("ADDED", |node| node.registered = true);
     }
 
+    /// Whether the list of all Nodes is answered with an error.
+    pub(crate) fn hide_nodes(&self, hidden: bool) {
+        self.state.lock().unwrap().nodes_hidden = hidden;
+    }
+
     fn change_node(&self, kind: &str, change: impl FnOnce(&mut OwnNode)) {
         let mut state = self.state.lock().unwrap();
         change(&mut state.own_node);
@@ -95,6 +100,9 @@ pub(super) async fn list(State(api): State<Api>, Query(query): Query<BTreeMap<St
             Body::from_stream(stream::pending::<Result<String, Infallible>>())
         };
         return ([(header::CONTENT_TYPE, "application/json")], body).into_response();
+    }
+    if !only_own && api.state.lock().unwrap().nodes_hidden {
+        return status(StatusCode::SERVICE_UNAVAILABLE, "the nodes are hidden");
     }
     let items = if only_own {
         own.into_iter().collect()
