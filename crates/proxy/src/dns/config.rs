@@ -44,7 +44,7 @@ pub struct Config {
     pub pod_burst: u32,
     /// Queries of one network that may wait for upstream servers at a time.
     pub pending: usize,
-    /// Answers from outside that are kept for one network.
+    /// Answers from outside that are kept for one network, of a mebibyte in all.
     pub cache: usize,
     /// TCP connections that a pod may have open.
     pub pod_connections: usize,

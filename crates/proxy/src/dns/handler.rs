@@ -62,7 +62,7 @@ pub(crate) struct Pending {
     before: Vec<Record>,
     key: Key,
     since: Instant,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Handler {
@@ -158,7 +158,7 @@ impl Handler {
                         before,
                         key,
                         since: now,
-                        _permit: permit,
+                        permit,
                     }));
                 }
                 None => (Content::code(ResponseCode::Refused), Source::Refusal),
@@ -219,7 +219,7 @@ impl Handler {
 impl Pending {
     /// Waits for the answer. Takes at most as long as asking upstream servers does.
     pub(crate) async fn finish(self) -> Vec<u8> {
-        let answer = self.tenant.fetch(self.key, &self.upstreams).await;
+        let answer = self.tenant.fetch(self.key, &self.upstreams, self.permit).await;
         let content = with_aliases(self.before, Content::clone(&answer));
         self.tenant.metrics.response(Source::Upstream, content.code);
         let reply = self.request.reply(content);

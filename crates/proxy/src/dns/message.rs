@@ -64,8 +64,6 @@ pub(crate) struct Content {
     pub(crate) answers: Vec<Record>,
     pub(crate) authorities: Vec<Record>,
     pub(crate) additionals: Vec<Record>,
-    /// Bytes that it had on the wire; 0 if it is our own.
-    pub(crate) size: usize,
 }
 
 impl Content {
@@ -74,6 +72,31 @@ impl Content {
         Self {
             code,
             ..Self::default()
+        }
+    }
+
+    /// A message of it that asks and answers nobody; [`Content::from`] reads it again. Nothing if it has no form on the wire.
+    pub(crate) fn to_wire(&self) -> Option<Vec<u8>> {
+        let mut message = Message::response(0, OpCode::Query);
+        message.metadata.response_code = self.code;
+        message.metadata.authentic_data = self.authentic;
+        message.answers.clone_from(&self.answers);
+        message.authorities.clone_from(&self.authorities);
+        message.additionals.clone_from(&self.additionals);
+        message.to_vec().ok()
+    }
+}
+
+/// What another server says.
+impl From<Message> for Content {
+    fn from(message: Message) -> Self {
+        Self {
+            code: message.metadata.response_code,
+            authoritative: false,
+            authentic: message.metadata.authentic_data,
+            answers: message.answers,
+            authorities: message.authorities,
+            additionals: message.additionals,
         }
     }
 }

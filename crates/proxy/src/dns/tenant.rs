@@ -50,28 +50,35 @@ impl Tenant {
     }
 
     /// Asks outside, or joins whoever of this network asks the same already.
-    pub(crate) async fn fetch(self: &Arc<Self>, key: Key, upstreams: &Arc<Upstreams>) -> Arc<Content> {
+    pub(crate) async fn fetch(
+        self: &Arc<Self>,
+        key: Key,
+        upstreams: &Arc<Upstreams>,
+        permit: OwnedSemaphorePermit,
+    ) -> Arc<Content> {
+        let mut permit = Some(permit);
         let answer = {
             let mut under_way = self.under_way.lock().unwrap_or_else(PoisonError::into_inner);
             under_way
                 .entry(key.clone())
-                .or_insert_with(|| Self::start(Arc::clone(self), key, Arc::clone(upstreams)))
+                .or_insert_with(|| Self::start(Arc::clone(self), key, Arc::clone(upstreams), permit.take()))
                 .clone()
         };
         answer.await
     }
 
-    fn start(self: Arc<Self>, key: Key, upstreams: Arc<Upstreams>) -> Answer {
-        // A task of its own: it ends, and is cleared away, even if all who wait for it have gone.
+    fn start(self: Arc<Self>, key: Key, upstreams: Arc<Upstreams>, permit: Option<OwnedSemaphorePermit>) -> Answer {
+        // A task of its own: it ends, and is cleared away, even if all who wait for it have gone. Until then it counts.
         let task = tokio::spawn(async move {
             let question = Query::query(key.name.clone().into(), key.rtype);
             let answer = upstreams.ask(&question, key.dnssec_ok, key.checking_disabled).await;
             let answer = Arc::new(answer);
-            self.cache.put(key.clone(), Arc::clone(&answer), Instant::now());
+            self.cache.put(key.clone(), &answer, Instant::now());
             self.under_way
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .remove(&key);
+            drop(permit);
             answer
         });
         let answer = task.map(|done| done.unwrap_or_else(|_| Arc::new(Content::code(ResponseCode::ServFail))));

@@ -90,7 +90,7 @@ impl Upstreams {
                 Ok(answer) => {
                     server.resting.store(0, Ordering::Relaxed);
                     self.metrics.upstream(server.address, UpstreamResult::Answer);
-                    let content = content(answer);
+                    let content = Content::from(answer);
                     match content.code {
                         ResponseCode::ServFail | ResponseCode::Refused | ResponseCode::NotImp => {
                             unhelpful.get_or_insert(content);
@@ -119,20 +119,8 @@ impl Upstreams {
     }
 }
 
-fn content((message, size): (Message, usize)) -> Content {
-    Content {
-        code: message.metadata.response_code,
-        authoritative: false,
-        authentic: message.metadata.authentic_data,
-        answers: message.answers,
-        authorities: message.authorities,
-        additionals: message.additionals,
-        size,
-    }
-}
-
-/// The answer to `query` and its length in bytes.
-async fn exchange(server: SocketAddr, query: &Message) -> Result<(Message, usize), Error> {
+/// The answer to `query`.
+async fn exchange(server: SocketAddr, query: &Message) -> Result<Message, Error> {
     let bytes = query.to_vec().map_err(|error| Error::Malformed(error.to_string()))?;
     let any: IpAddr = match server {
         SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -149,21 +137,19 @@ async fn exchange(server: SocketAddr, query: &Message) -> Result<(Message, usize
             if answer.metadata.truncation {
                 return over_tcp(server, query, &bytes).await;
             }
-            return Ok((answer, length));
+            return Ok(answer);
         }
     }
 }
 
-async fn over_tcp(server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<(Message, usize), Error> {
+async fn over_tcp(server: SocketAddr, query: &Message, bytes: &[u8]) -> Result<Message, Error> {
     let mut stream = TcpStream::connect(server).await?;
     let length = u16::try_from(bytes.len()).map_err(|error| Error::Malformed(error.to_string()))?;
     stream.write_all(&[&length.to_be_bytes(), bytes].concat()).await?;
     let mut answer = vec![0; stream.read_u16().await?.into()];
     stream.read_exact(&mut answer).await?;
-    let size = answer.len();
     let answer = answer_to(query, &answer)?;
-    let answer = answer.ok_or_else(|| Error::Malformed("it answers another question".to_owned()))?;
-    Ok((answer, size))
+    answer.ok_or_else(|| Error::Malformed("it answers another question".to_owned()))
 }
 
 /// Reads an answer, or nothing if it is none to this query.

@@ -7,10 +7,11 @@ use futures::future::join_all;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType::{A, AAAA, ANY, CNAME};
 use stackube_proxy::dns::Config;
-use tokio::net::UdpSocket;
+use tokio::io::AsyncWriteExt;
+use tokio::net::{TcpSocket, UdpSocket};
 
 use crate::cluster::{BANK_POD, SHOP_POD};
-use crate::support::{Running, config, edns, query, start, words};
+use crate::support::{Running, config, edns, over_tcp, query, start, words};
 use crate::upstream::{MANY, Upstream};
 
 fn toward(upstreams: &[SocketAddr]) -> Config {
@@ -185,6 +186,42 @@ async fn a_network_can_fill_only_its_own_share() {
     let refused = codes.iter().filter(|code| **code == ResponseCode::Refused).count();
     assert_eq!(refused, 2, "{codes:?}");
     assert_eq!(words(&neighbour), "A 192.0.2.10");
+}
+
+#[tokio::test]
+async fn a_question_counts_until_it_is_over_though_nobody_waits_for_it() {
+    let upstream = Upstream::start().await;
+    let server = start(&Config {
+        pending: 2,
+        pod_connections: 1,
+        ..toward(&[upstream.address])
+    });
+    upstream.shut();
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((SHOP_POD, 0).into()).unwrap();
+    let mut left = socket.connect(server.address.into()).await.unwrap();
+    for name in ["n1.example.test.", "n2.example.test."] {
+        let message = query(name, A).to_vec().unwrap();
+        let length = u16::try_from(message.len()).unwrap().to_be_bytes();
+        left.write_all(&[&length[..], &message].concat()).await.unwrap();
+    }
+    while upstream.asked() < 2 {
+        tokio::task::yield_now().await;
+    }
+    drop(left);
+    // The pod gets its only connection when the server has done with the one that was closed.
+    let mut codes = vec![];
+    for name in ["kubernetes.default.svc.cluster.local.", "n3.example.test."] {
+        let message = query(name, A).to_vec().unwrap();
+        let answer = loop {
+            if let Ok(answer) = over_tcp(SHOP_POD, server.address, &message).await {
+                break Message::from_vec(&answer).unwrap();
+            }
+        };
+        codes.push(answer.metadata.response_code);
+    }
+    assert_eq!(codes, [ResponseCode::NoError, ResponseCode::Refused]);
+    upstream.open();
 }
 
 #[tokio::test]
