@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use kube::Client;
 use kube::runtime::reflector::Store;
-use stackube_api::address::AddressRules;
 use stackube_api::{Network, Tenant};
 use stackube_openstack::Cloud;
 use stackube_openstack::id::{DomainId, ProjectId, UserId};
 
+use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::events::Events;
 use crate::metrics::Metrics;
@@ -29,10 +29,8 @@ pub(crate) struct Context {
     pub(crate) config: Arc<Config>,
     /// Who we are in OpenStack and Kubernetes.
     pub(crate) identity: Identity,
-    /// Ranges that tenants may have, with all that is reserved now that OpenStack and Kubernetes were asked.
-    pub(crate) addresses: AddressRules,
-    /// Ranges that the system network may have: the tenants' rules without its own range.
-    pub(crate) system_addresses: AddressRules,
+    /// Ranges that networks may have, with all that OpenStack and Kubernetes reserve by now.
+    pub(crate) addresses: Addresses,
     /// Publishes Events.
     pub(crate) events: Events,
     /// Counters.

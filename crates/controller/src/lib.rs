@@ -7,6 +7,7 @@
 //! It may not: touch a node (that is `stackube-node`), read Secrets outside of namespace `stackube-system`, find OpenStack
 //! objects by name, or keep state of its own: everything is in the Kubernetes API and in OpenStack.
 
+mod addresses;
 mod args;
 mod cluster;
 mod config;

@@ -14,34 +14,59 @@ use stackube_api::names::{LIMITS, MANAGED_BY, MANAGED_BY_LABEL, SYSTEM_NAMESPACE
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use crate::cluster::SERVICES;
+use crate::cluster::{self, SERVICES};
 use crate::config::Admission;
 use crate::context::Context;
 use crate::declare::declare;
-use crate::retry;
+use crate::{preflight, retry};
 
 /// Which address of a range of Services is the API server's.
 const API_SERVER: u32 = 1;
 /// Which one kubeadm gives to the cluster's DNS.
 const DNS: u32 = 10;
 
-/// Keeps the ConfigMap as it should be, until `shutdown`.
+/// Keeps the ConfigMap as it should be, and what all reconcilers know to be reserved, until `shutdown`.
 pub(crate) async fn run(context: Arc<Context>, shutdown: CancellationToken) {
-    let wanted = config_map(&context.config.admission, &context.addresses);
     let api: Api<ConfigMap> = Api::namespaced(context.kube.clone(), SYSTEM_NAMESPACE);
     let rounds = async {
+        // With what is known already: OpenStack may take its time to answer.
+        write(&api, &context).await;
         loop {
-            let pause = match declare(&api, &wanted).await {
-                Ok(()) => context.config.drift_interval,
-                Err(error) => {
-                    warn!("the parameters of the admission policies ({LIMITS}) cannot be written: {error}");
-                    retry::FIRST
-                }
-            };
-            tokio::time::sleep(pause).await;
+            look(&context).await;
+            write(&api, &context).await;
+            tokio::time::sleep(context.config.drift_interval).await;
         }
     };
     let _ = shutdown.run_until_cancelled(rounds).await;
+}
+
+/// Writes the ConfigMap, and does not end before it is written.
+async fn write(api: &Api<ConfigMap>, context: &Context) {
+    let wanted = config_map(&context.config.admission, &context.addresses.of_tenants());
+    while let Err(error) = declare(api, &wanted).await {
+        warn!("the parameters of the admission policies ({LIMITS}) cannot be written: {error}");
+        tokio::time::sleep(retry::FIRST).await;
+    }
+}
+
+/// Looks what is reserved by now. What cannot be seen stays as it was known.
+async fn look(context: &Context) {
+    let session = context.cloud.service();
+    let (services, external) = tokio::join!(
+        cluster::service_ranges(&context.kube),
+        preflight::external(&session, &context.config.external_network)
+    );
+    match services {
+        Ok(ranges) => context.addresses.set_services(ranges),
+        Err(error) => warn!("the ranges of Services cannot be read, so what was known of them holds: {error}"),
+    }
+    match external {
+        Ok(ranges) => context.addresses.set_external(ranges),
+        Err(problem) => warn!(
+            "the subnets of the external network cannot be read, so what was known of them holds: {}",
+            problem.sentence()
+        ),
+    }
 }
 
 fn config_map(admission: &Admission, addresses: &AddressRules) -> ConfigMap {
@@ -91,7 +116,56 @@ fn taken(services: &ReservedRange, dns: Option<Ipv4Addr>) -> impl Iterator<Item 
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use kube::Client;
+    use kube::client::Body;
+    use serde_json::json;
+
     use super::*;
+    use crate::context::fake;
+    use crate::port::fake::Fake;
+
+    /// An API server that knows two ranges of Services, and nothing else.
+    fn api_server() -> Client {
+        let serve = async |request: http::Request<Body>| {
+            assert_eq!(request.uri().path(), "/apis/networking.k8s.io/v1/servicecidrs");
+            let items = ["10.96.0.0/12", "172.30.0.0/16"].map(|range| json!({"spec": {"cidrs": [range]}}));
+            let answer = json!({"apiVersion": "v1", "kind": "List", "metadata": {}, "items": items});
+            Ok::<_, Infallible>(http::Response::new(Body::from(answer.to_string().into_bytes())))
+        };
+        Client::new(tower::service_fn(serve), "default")
+    }
+
+    fn reserved(context: &Context) -> String {
+        let addresses = context.addresses.of_tenants();
+        parameters(&context.config.admission, &addresses)["reserved-cidrs"].clone()
+    }
+
+    #[tokio::test]
+    async fn ranges_that_are_added_while_the_controller_runs_are_reserved_then() {
+        let fake = Fake::start().await;
+        let context = fake::context(api_server(), &fake.cloud, vec![], vec![]);
+        let id = context.config.external_network.to_string();
+        assert!(!reserved(&context).contains("172.30.0.0/16"));
+        let network =
+            json!({"id": id, "name": "ext", "status": "ACTIVE", "admin_state_up": true, "router:external": true});
+        let subnet = json!({
+            "id": "s", "name": "s", "network_id": id, "cidr": "172.24.4.0/24", "ip_version": 4, "enable_dhcp": false,
+        });
+        fake.state().others.insert("networks".into(), vec![network]);
+        fake.state().others.insert("subnets".into(), vec![subnet]);
+        look(&context).await;
+        let found = reserved(&context);
+        assert!(
+            found.contains("172.30.0.0/16") && found.contains("172.24.4.0/24"),
+            "{found}"
+        );
+
+        fake.state().others.clear();
+        look(&context).await;
+        assert_eq!(reserved(&context), found, "what cannot be seen stays as it was known");
+    }
 
     #[test]
     fn what_is_reserved_here_is_what_policies_refuse() {

@@ -28,6 +28,7 @@ pub(crate) mod range;
 mod status;
 pub(crate) mod system;
 
+pub(crate) use deletion::goes_with_network;
 pub(crate) use inventory::Inventory;
 
 use apply::Work;
@@ -148,15 +149,15 @@ async fn is_as_made(record: &Record<'_>, context: &Context, owner: &Owner, wante
 
 async fn validate(network: &Network, context: &Context) -> Result<Subnet, Stop> {
     let rules = if owner::is_system(network) {
-        &context.system_addresses
+        context.addresses.of_system()
     } else {
-        &context.addresses
+        context.addresses.of_tenants()
     };
     let exists = network
         .status
         .as_ref()
         .is_some_and(|status| status.network_id.is_some());
-    let judged = range::judge(&network.spec.cidr, Some(&network.spec.gateway), rules, exists)
+    let judged = range::judge(&network.spec.cidr, Some(&network.spec.gateway), &rules, exists)
         .map_err(|error| Stop::refused("InvalidNetwork", error.to_string()))?;
     if let Some(objection) = judged.objection {
         let note = format!("{objection}. The network exists and stays; a new one would be refused this range");

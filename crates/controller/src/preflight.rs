@@ -38,7 +38,7 @@ pub(crate) struct Facts {
 
 /// Why the controller cannot work with this OpenStack.
 #[derive(Debug, thiserror::Error)]
-enum Problem {
+pub(crate) enum Problem {
     #[error("OpenStack cannot be used")]
     OpenStack(#[from] Error),
     #[error(
@@ -70,7 +70,8 @@ impl Problem {
         }
     }
 
-    fn sentence(&self) -> String {
+    /// What is wrong, with its cause.
+    pub(crate) fn sentence(&self) -> String {
         use std::error::Error as _;
         let cause = self.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("{self}{cause}")
@@ -162,7 +163,11 @@ fn plugin(agents: &[Agent]) -> Result<(), Problem> {
     }
 }
 
-async fn external(session: &Session, id: &NetworkId) -> Result<Vec<ReservedRange>, Problem> {
+/// The ranges of the external network.
+///
+/// # Errors
+/// It is none, or has none; those of Neutron.
+pub(crate) async fn external(session: &Session, id: &NetworkId) -> Result<Vec<ReservedRange>, Problem> {
     let network = session
         .get_network(id)
         .await

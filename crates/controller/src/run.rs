@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::addresses::{Addresses, Found};
 use crate::args::Args;
 use crate::cluster::{self, ClusterError};
 use crate::config::{Config, ConfigProblems};
@@ -225,14 +226,11 @@ impl Process {
         networks: kube::runtime::reflector::Store<stackube_api::Network>,
     ) -> Result<Context, RunError> {
         let cluster = cluster::uid(&self.kube).await?;
-        let mut reserved = cluster::service_ranges(&self.kube).await?;
-        reserved.extend(facts.external_ranges.iter().cloned());
-        let mut addresses = self.config.address_rules.clone();
-        addresses.reserved.extend(reserved);
-        let mut system_addresses = addresses.clone();
-        system_addresses
-            .reserved
-            .retain(|range| range.range != self.config.system_subnet.range());
+        let found = Found {
+            services: cluster::service_ranges(&self.kube).await?,
+            external: facts.external_ranges.clone(),
+        };
+        let (rules, system) = (self.config.address_rules.clone(), self.config.system_subnet.range());
         let identity = Identity {
             cluster,
             project: facts.project.clone(),
@@ -244,8 +242,7 @@ impl Process {
             cloud: self.cloud.clone(),
             config: Arc::clone(&self.config),
             identity,
-            addresses,
-            system_addresses,
+            addresses: Addresses::new(rules, system, found),
             events: Events::new(self.kube.clone(), instance),
             metrics: self.metrics.clone(),
             tenants,

@@ -8,6 +8,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
+/// The longest message that the CRDs allow in a status, in characters.
+const MAX_MESSAGE: usize = 4096;
+
+/// What a status can hold of a message. With a longer one the API server refuses the whole status, and nobody is told anything.
+pub(crate) fn cut(message: String) -> String {
+    if message.chars().count() <= MAX_MESSAGE {
+        return message;
+    }
+    message.chars().take(MAX_MESSAGE - 1).chain(['…']).collect()
+}
+
 /// Writes the difference between the status as it was read and as it should be; nothing if there is none.
 ///
 /// # Errors
@@ -53,6 +64,14 @@ mod tests {
     use stackube_api::{NetworkState, NetworkStatus};
 
     use super::*;
+
+    #[test]
+    fn a_message_is_cut_to_what_the_crds_allow() {
+        let fits = "ä".repeat(MAX_MESSAGE);
+        assert_eq!(cut(fits.clone()), fits);
+        let long = cut("ä".repeat(MAX_MESSAGE + 1));
+        assert!(long.chars().count() == MAX_MESSAGE && long.ends_with("ä…"));
+    }
 
     #[test]
     fn only_what_changed_is_written_and_what_is_gone_becomes_null() {

@@ -191,7 +191,7 @@ async fn make(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Result
         keystone,
     };
     let network = work.apply().await?;
-    match valid.class_missing {
+    match valid.class_missing.or(valid.password_missing) {
         None => Ok(network),
         Some(refusal) => Err(End::Refused(refusal)),
     }
@@ -205,7 +205,7 @@ fn judge(
 ) -> Result<validate::Valid, validate::Refusal> {
     let rules = validate::Rules {
         identity: &context.identity,
-        addresses: &context.addresses,
+        addresses: &context.addresses.of_tenants(),
         default_subnet: context.config.user_subnet,
         project_used_by: claims::other_user(tenant, context),
         admission: &context.config.admission,

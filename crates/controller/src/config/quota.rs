@@ -42,12 +42,25 @@ pub(super) fn parse(yaml: &str) -> Result<Defaults, String> {
         container_requests,
         container_limits,
     } = serde_saphyr::from_str(yaml).map_err(|error| format!("is not valid: {error}"))?;
+    let limits = ["cpu", "memory"].map(|resource| (resource, container_limits.get(resource)));
+    if let Some((resource, _)) = limits.iter().find(|(_, limit)| limit.is_some_and(is_zero)) {
+        return Err(format!(
+            "containerLimits.{resource} may not be 0, which kubelet takes for no limit: leave containerLimits out for the built-in values"
+        ));
+    }
     Ok(Defaults {
         kubernetes,
         network,
         container_requests,
         container_limits,
     })
+}
+
+/// Whether a quantity is 0, however it is written (`0`, `0.0Gi`, `0e3`).
+fn is_zero(quantity: &Quantity) -> bool {
+    let digits = quantity.0.trim_start_matches(['+', '-']);
+    let end = digits.find(|c: char| !c.is_ascii_digit() && c != '.');
+    !digits[..end.unwrap_or(digits.len())].contains(|c: char| ('1'..='9').contains(&c))
 }
 
 /// A tenant of moderate size. Every kind of object that a tenant can create is counted, so that no tenant fills etcd

@@ -98,6 +98,16 @@ fn the_seeds_configuration_is_understood() {
 #[case("interface", Some("secret"), "interface")]
 #[case("default-quota", Some("kubernetes: [1]"), "default-quota: ")]
 #[case("default-quota", Some("unknown: {}"), "default-quota: ")]
+#[case(
+    "default-quota",
+    Some("containerLimits: {cpu: 0m, memory: 1Gi}"),
+    "default-quota: containerLimits.cpu may not be 0"
+)]
+#[case(
+    "default-quota",
+    Some("containerLimits: {cpu: 100m, memory: 0.0e1}"),
+    "default-quota: containerLimits.memory may not be 0"
+)]
 #[case("userCidr", Some("10.244.0.0/16"), "userCidr: no such key")]
 #[case("application-credential-id", Some("x"), "bound to one project")]
 fn a_bad_value_is_one_clear_problem(#[case] key: &str, #[case] value: Option<&str>, #[case] expected: &str) {

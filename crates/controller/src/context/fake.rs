@@ -11,6 +11,7 @@ use kube::runtime::watcher::Event;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::addresses::Found;
 
 /// Who the controller is in tests.
 const CLUSTER: &str = "c-1";
@@ -25,8 +26,11 @@ pub(crate) fn context(kube: Client, cloud: &Cloud, tenants: Vec<Tenant>, network
             user: UserId::new("service").unwrap(),
             tenant_domain: DomainId::new("default").unwrap(),
         },
-        addresses: config.address_rules.clone(),
-        system_addresses: config.address_rules.clone(),
+        addresses: Addresses::new(
+            config.address_rules.clone(),
+            config.system_subnet.range(),
+            Found::default(),
+        ),
         config,
         events: Events::new(kube.clone(), "test".into()),
         metrics: Metrics::new(),

@@ -8,7 +8,7 @@ use kube::{Api, ResourceExt};
 use stackube_api::names::{PORT_DEVICE_OWNER, cluster_tag};
 use stackube_api::{Network, NetworkStatus, Port};
 use stackube_openstack::id::{NetworkId, ProjectId, RouterId, SecurityGroupId};
-use stackube_openstack::network::{FloatingIpFilter, PortFilter, UpdatePort};
+use stackube_openstack::network::{self as neutron, FloatingIpFilter, PortFilter, UpdatePort};
 use stackube_openstack::{Error, Optional, Session};
 
 use super::leftovers::{self, Leftovers};
@@ -21,6 +21,8 @@ use crate::finalizer;
 use crate::stop::Stop;
 
 mod guests;
+
+pub(crate) use guests::goes_with_network;
 
 /// How often the pods are counted.
 const LOOK: Duration = Duration::from_secs(2);
@@ -143,7 +145,7 @@ async fn session(network: &Network, context: &Context, project: &ProjectId) -> R
 
 /// Takes everything off our networks, routers and groups, also what the tenant's own users put there: ports that nobody waits
 /// for (of the pool, of pods whose Port objects were forced away), legs of other routers, floating IPs and routes that hold legs,
-/// our group on ports elsewhere. What Neutron made for itself goes with the network.
+/// our group on ports elsewhere. What Neutron made for itself goes with the network; what the cloud's operators hold there stays.
 async fn empty(service: &Session, session: &Session, project: &ProjectId, found: &Leftovers) -> Result<(), Stop> {
     for router in &found.routers {
         unload(session, project, router).await?;
@@ -190,19 +192,27 @@ async fn empty_network(
         .iter()
         .filter(|port| &port.network_id == network)
     {
-        if guests::is_leg(port) {
-            let Ok(router) = RouterId::new(port.device_id.as_str()) else {
-                continue;
-            };
+        if guests::is_leg(port)
+            && let Ok(router) = RouterId::new(port.device_id.as_str())
+        {
             unload(session, project, &router).await?;
             for fixed in &port.fixed_ips {
                 session.remove_router_interface(&router, &fixed.subnet_id).await?;
             }
-        } else if !port.device_owner.starts_with("network:") {
+        }
+        if is_to_go(port, project) {
             service.delete_port(&port.id).await?;
         }
     }
     Ok(())
+}
+
+/// Whether a port on a network of ours in `project` is deleted. Neutron's policy (`create_port:device_owner`) lets members of a
+/// network's project call ports of theirs on it `network:` whatever, a leg of no router as well; in other projects only the cloud's
+/// operators and Neutron itself can. A real leg has gone before, by its router.
+fn is_to_go(port: &neutron::Port, project: &ProjectId) -> bool {
+    let is_a_members = port.project_id.as_ref() == Some(project) || !port.device_owner.starts_with("network:");
+    is_a_members && !goes_with_network(port)
 }
 
 /// Takes our group off the project's ports, which are on networks of the tenant's users: those go after the Network.

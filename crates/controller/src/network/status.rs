@@ -75,18 +75,19 @@ impl<'a> Record<'a> {
     /// tells. Else no pod would start on it meanwhile, and its pool would be emptied.
     pub(super) async fn stopped(&mut self, stop: &Stop) -> Result<(), kube::Error> {
         let works = self.was_ready() && has_all(&self.now);
+        let message = status::cut(stop.sentence());
         match state_after(stop.verdict(), works) {
             NetworkState::Active => {
-                self.now.message = Some(stop.sentence());
+                self.now.message = Some(message);
                 self.save().await
             }
-            state => self.unmet(state, stop.reason(), stop.sentence()).await,
+            state => self.unmet(state, stop.reason(), message).await,
         }
     }
 
     /// The Network is being removed, and something is waited for; whether that is news.
     pub(super) async fn terminating(&mut self, stop: &Stop) -> Result<bool, kube::Error> {
-        let message = stop.sentence();
+        let message = status::cut(stop.sentence());
         let news = self.now.message.as_ref() != Some(&message);
         self.unmet(NetworkState::Terminating, stop.reason(), message).await?;
         Ok(news)
@@ -132,7 +133,36 @@ fn state_after(verdict: Verdict, works: bool) -> NetworkState {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+    use stackube_api::NetworkSpec;
+
     use super::*;
+    use crate::context::fake::ApiServer;
+
+    #[tokio::test]
+    async fn a_long_message_of_a_network_is_cut() {
+        let spec = NetworkSpec {
+            cidr: "10.244.0.0/16".into(),
+            gateway: "10.244.0.1".into(),
+            network_id: None,
+        };
+        let mut network = Network::new("test", spec);
+        network.metadata.namespace = Some("test".into());
+        let path = "/apis/stackube.kubernetes.io/v1/namespaces/test/networks/test";
+        let (server, client) = ApiServer::new(path, serde_json::to_value(&network).unwrap());
+        let mut record = Record::new(client, &network);
+        let stop = Stop::refused("InUse", "ä".repeat(10_000));
+        let told = || {
+            let status = server.kept().object["status"].clone();
+            let message = status["message"].as_str().unwrap().chars().count();
+            (status["state"].clone(), message)
+        };
+        assert!(record.terminating(&stop).await.unwrap());
+        assert_eq!(told(), (json!("Terminating"), 4096));
+        assert!(!record.terminating(&stop).await.unwrap(), "told once");
+        record.stopped(&stop).await.unwrap();
+        assert_eq!(told(), (json!("Failed"), 4096));
+    }
 
     #[test]
     fn a_network_that_works_stays_active_while_neutron_cannot_be_asked() {

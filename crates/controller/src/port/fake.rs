@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) refuse_deleted: usize,
     /// No more ports than this in all.
     pub(crate) quota: Option<usize>,
+    /// Neutron answers nothing but that it is away.
+    pub(crate) away: bool,
 }
 
 #[derive(Debug, Default)]
@@ -339,6 +341,13 @@ impl Respond for Respondent {
             .headers
             .get("if-match")
             .map(|value| value.to_str().unwrap().to_owned());
+        if state.faults.away && path.starts_with("/v2.0/") {
+            return error(503, "ServiceUnavailable");
+        }
+        // Who has which role is not kept: what is asked for is seen in the requests.
+        if path.starts_with("/v3/projects/") && path.contains("/roles/") {
+            return ResponseTemplate::new(204);
+        }
         if !path.contains("/v2.0/ports") {
             return state.other(request, &path);
         }

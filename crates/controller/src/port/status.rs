@@ -98,7 +98,7 @@ pub(super) async fn explain(shared: &Shared, port: &Port, stop: &Stop) {
     }
     let old = port.status.clone().unwrap_or_default();
     let new = PortStatus {
-        message: Some(cut(stop.sentence())),
+        message: Some(status::cut(stop.sentence())),
         ..old.clone()
     };
     if (old.ready && port.metadata.deletion_timestamp.is_none()) || old.message == new.message {
@@ -141,16 +141,6 @@ pub(super) async fn tell(shared: &Shared, port: &Port, action: &str, reason: &st
             };
             events.warning(&node, action, reason, note).await;
         }
-    }
-}
-
-/// The limit of the CRD's field, in characters.
-fn cut(message: String) -> String {
-    const MAX: usize = 4096;
-    if message.chars().count() <= MAX {
-        message
-    } else {
-        message.chars().take(MAX).collect()
     }
 }
 

@@ -66,6 +66,8 @@ pub(super) struct Live {
     pub(super) networks: HashMap<String, HashMap<Kind, String>>,
     /// UIDs of Tenants.
     pub(super) tenants: HashSet<String>,
+    /// Users of Tenants.
+    pub(super) users: HashSet<String>,
     /// Projects and Neutron networks that Networks use.
     pub(super) used: HashSet<(String, String)>,
     /// Projects of Tenants and Networks, and the service's own.
@@ -125,6 +127,8 @@ pub(super) fn strays(found: &[Found], live: &Live) -> Vec<Stray> {
     strays.collect()
 }
 
+/// Whether it was made for something that exists, or something that exists has it: what a Tenant or Network has taken over still says
+/// that it is of the one before.
 fn belongs(object: &Found, live: &Live) -> bool {
     let owner = object.owner.as_deref().unwrap_or_default();
     match object.kind {
@@ -147,10 +151,17 @@ fn belongs(object: &Found, live: &Live) -> bool {
                 // Not written yet: it may be this one.
                 made.get(&object.kind).is_none_or(|id| *id == object.id)
             });
-            of_network || live.tenants.contains(owner)
+            of_network || live.tenants.contains(owner) || is_in_use(object, live)
         }
-        Kind::User | Kind::Project => live.tenants.contains(owner),
+        Kind::User => live.tenants.contains(owner) || live.users.contains(&object.id),
+        Kind::Project => live.tenants.contains(owner) || live.projects.contains(&object.id),
     }
+}
+
+/// Whether a Network has it, whatever it says itself.
+fn is_in_use(object: &Found, live: &Live) -> bool {
+    let mut all = live.networks.values();
+    all.any(|made| made.get(&object.kind) == Some(&object.id))
 }
 
 #[cfg(test)]
@@ -162,11 +173,26 @@ mod tests {
     fn live() -> Live {
         Live {
             pods: HashMap::from([("pod-new".into(), None), ("pod".into(), Some("port".into()))]),
-            networks: HashMap::from([("network".into(), HashMap::from([(Kind::Router, "router".into())]))]),
+            networks: HashMap::from([
+                ("network".into(), HashMap::from([(Kind::Router, "router".into())])),
+                ("adopting".into(), adopted()),
+            ]),
             tenants: HashSet::from(["tenant".into()]),
+            users: HashSet::from(["user".into()]),
             used: HashSet::from([("project".into(), "net-id".into())]),
             projects: HashSet::from(["project".into()]),
         }
+    }
+
+    /// What a Network uses that was made for another.
+    fn adopted() -> HashMap<Kind, String> {
+        let ids = [
+            (Kind::Network, "old-network"),
+            (Kind::Subnet, "old-subnet"),
+            (Kind::Router, "old-router"),
+            (Kind::SecurityGroup, "old-group"),
+        ];
+        ids.map(|(kind, id)| (kind, id.to_owned())).into()
     }
 
     fn found(kind: Kind, id: &str, owner: Option<&str>) -> Found {
@@ -205,9 +231,17 @@ mod tests {
     #[case::network_of_nothing(found(Kind::Network, "x", Some("gone")), true)]
     #[case::subnet_of_nothing(found(Kind::Subnet, "x", Some("gone")), true)]
     #[case::router_of_a_tenant(found(Kind::Router, "x", Some("tenant")), false)]
+    #[case::network_that_another_has(found(Kind::Network, "old-network", Some("gone")), false)]
+    #[case::subnet_that_another_has(found(Kind::Subnet, "old-subnet", Some("gone")), false)]
+    #[case::router_that_another_has(found(Kind::Router, "old-router", Some("gone")), false)]
+    #[case::group_that_another_has(found(Kind::SecurityGroup, "old-group", Some("gone")), false)]
+    #[case::id_of_another_kind(found(Kind::Subnet, "old-router", Some("gone")), true)]
     #[case::group_without_owner(found(Kind::SecurityGroup, "x", None), true)]
     #[case::project(found(Kind::Project, "x", Some("tenant")), false)]
     #[case::project_of_a_network_uid(found(Kind::Project, "x", Some("network")), true)]
+    #[case::project_that_another_has(found(Kind::Project, "project", Some("gone")), false)]
+    #[case::user(found(Kind::User, "x", Some("tenant")), false)]
+    #[case::user_that_another_has(found(Kind::User, "user", Some("gone")), false)]
     #[case::user_of_nothing(found(Kind::User, "x", Some("gone")), true)]
     fn tells_strays(#[case] object: Found, #[case] is_stray: bool) {
         let strays = strays(&[object], &live());

@@ -40,7 +40,9 @@ pub(super) async fn list(shared: &Shared) -> Result<Live, kube::Error> {
     }
     for tenant in tenants {
         live.tenants.extend(tenant.uid());
-        live.projects.extend(tenant.status.and_then(|status| status.project_id));
+        let status = tenant.status.unwrap_or_default();
+        live.projects.extend(status.project_id);
+        live.users.extend(status.user_id);
     }
     Ok(live)
 }

@@ -86,6 +86,7 @@ fn live() -> Live {
             HashMap::from([(Kind::Router, "live-routers".into())]),
         )]),
         tenants: HashSet::from(["tenant-uid".into()]),
+        users: HashSet::new(),
         used: HashSet::from([("live".into(), "live-networks".into())]),
         projects: HashSet::from(["live".into(), "own".into()]),
     }
@@ -127,6 +128,28 @@ async fn only_strays_in_our_own_projects_are_deleted_and_only_after_the_grace() 
         "p-2",
     ];
     assert_eq!(gone, expected.map(str::to_owned).into());
+}
+
+/// Made again with another UID, the Tenant has its project, user and network by ID.
+#[tokio::test]
+async fn what_a_tenant_that_came_back_has_taken_over_stays() {
+    let fake = Fake::start().await;
+    populate(&fake);
+    let mut live = live();
+    let made = [
+        (Kind::Network, "gone-networks"),
+        (Kind::Subnet, "gone-subnets"),
+        (Kind::Router, "gone-routers"),
+        (Kind::SecurityGroup, "gone-security-groups"),
+    ];
+    let made = made.map(|(kind, id)| (kind, id.to_owned())).into();
+    live.networks.insert("network-uid-2".into(), made);
+    live.tenants.insert("tenant-uid-2".into());
+    live.projects.insert("gone".into());
+    live.users.insert("gone-user".into());
+    let found = strays(&survey::survey(&fake.session, CLUSTER).await.unwrap(), &live);
+    let left: Vec<_> = found.iter().filter(|stray| stray.id.starts_with("gone")).collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[tokio::test]

@@ -15,7 +15,7 @@ use stackube_openstack::identity::{Actor, CreateRole};
 
 use super::dereference::Observed;
 use super::password;
-use super::plan::{MEMBER, Plan, Step};
+use super::plan::{self, MEMBER, Plan, Step};
 use super::status::Record;
 use super::validate::Valid;
 use crate::context::Context;
@@ -106,7 +106,7 @@ impl Work<'_> {
         Ok(project)
     }
 
-    /// Namespace, limits, rights, Neutron quota, and the Network, which takes longest: so its order goes out first.
+    /// Namespace, limits, rights, and the Network, which takes longest: so its order goes out first.
     async fn cluster(&self, project: &ProjectId, roles: &BTreeMap<String, RoleId>) -> Result<Option<Network>, Stopped> {
         at(NAMESPACE_READY, self.namespace(project).await)?;
         let network = async {
@@ -115,19 +115,13 @@ impl Work<'_> {
                 Some(wanted) => self.create_network(wanted).await,
             }
         };
-        let (network, limits, rights, quota) = tokio::join!(
-            network,
-            self.limits(project, roles),
-            self.rights(project, roles),
-            self.quota(project)
-        );
+        let (network, limits, rights) = tokio::join!(network, self.limits(project, roles), self.rights(project, roles));
         let network = at(NAMESPACE_READY, network)?;
         at(NAMESPACE_READY, limits)?;
         at(NAMESPACE_READY, rights)?;
         if self.valid.class_missing.is_none() {
             self.record.met(NAMESPACE_READY, "Created").await;
         }
-        at(QUOTA_READY, quota)?;
         Ok(network)
     }
 
@@ -139,9 +133,12 @@ impl Work<'_> {
         }
     }
 
+    /// The quota of the project. Neutron is asked only here, beside everything that has to go on while it is away.
     async fn quota(&self, project: &ProjectId) -> Result<(), Stop> {
-        if let Some(change) = &self.plan.quota {
-            self.keystone.set_quota(project, change).await?;
+        if let Some(wanted) = &self.plan.quota
+            && !plan::is_set(wanted, &self.keystone.get_quota(project).await?)
+        {
+            self.keystone.set_quota(project, wanted).await?;
         }
         self.record
             .met(QUOTA_READY, if self.valid.adopted { "Kept" } else { "Set" })

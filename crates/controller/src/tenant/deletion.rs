@@ -90,7 +90,7 @@ async fn remove(tenant: &Tenant, context: &Context, record: &Record<'_>) -> Resu
 }
 
 /// Ends what the tenant's users may do in OpenStack, and with it their way into Kubernetes.
-async fn access(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
+pub(super) async fn access(tenant: &Tenant, context: &Context) -> Result<(), Stop> {
     let session = context.cloud.service();
     let found = keystone(tenant, context, &session).await?;
     for step in plan::access(tenant, &found, &context.identity) {

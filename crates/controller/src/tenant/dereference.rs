@@ -1,4 +1,5 @@
-//! Everything there is of a Tenant, in Keystone, Neutron and Kubernetes. Only reads.
+//! Everything there is of a Tenant, in Keystone and Kubernetes. Only reads. Neutron is not asked: while it is away, rights are taken
+//! away all the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +12,6 @@ use stackube_api::names::{SYSTEM_NAMESPACE, password_secret};
 use stackube_api::{Network, Tenant};
 use stackube_openstack::id::{DomainId, ProjectId, RoleId, UserId};
 use stackube_openstack::identity::{Project, RoleAssignment, User};
-use stackube_openstack::network::Quota;
 use stackube_openstack::{Optional, Session};
 
 use super::password::{self, Kept};
@@ -29,8 +29,6 @@ pub(crate) struct Observed {
     pub(crate) project: Option<Project>,
     /// Who has which role in the project.
     pub(crate) assignments: Vec<RoleAssignment>,
-    /// Neutron quota of the project.
-    pub(crate) quota: Option<Quota>,
     /// The user: by the ID in the status, else by its name in the domain (ours or not).
     pub(crate) user: Option<User>,
     /// What the controller keeps of the password.
@@ -47,10 +45,10 @@ pub(crate) struct Observed {
     pub(crate) runtime_classes: BTreeSet<String>,
 }
 
-/// Reads all that OpenStack has, and adds it to what is in the cluster.
+/// Reads all that Keystone has, and adds it to what is in the cluster.
 ///
 /// # Errors
-/// Those of OpenStack.
+/// Those of Keystone.
 pub(crate) async fn dereference(tenant: &Tenant, context: &Context, cluster: Cluster) -> Result<Observed, Stop> {
     let identity = keystone(tenant, context, &context.cloud.service()).await?;
     Ok(Observed {
@@ -58,7 +56,6 @@ pub(crate) async fn dereference(tenant: &Tenant, context: &Context, cluster: Clu
         roles: identity.roles,
         project: identity.project,
         assignments: identity.assignments,
-        quota: identity.quota,
         user: identity.user,
         kept: cluster.kept,
         referenced: cluster.referenced,
@@ -69,13 +66,12 @@ pub(crate) async fn dereference(tenant: &Tenant, context: &Context, cluster: Clu
     })
 }
 
-/// What Keystone (and Neutron's quota table) have of a Tenant.
+/// What Keystone has of a Tenant.
 pub(crate) struct Identity {
     pub(crate) domain: Option<DomainId>,
     pub(crate) roles: BTreeMap<String, RoleId>,
     pub(crate) project: Option<Project>,
     pub(crate) assignments: Vec<RoleAssignment>,
-    pub(crate) quota: Option<Quota>,
     pub(crate) user: Option<User>,
 }
 
@@ -87,13 +83,9 @@ pub(crate) async fn keystone(tenant: &Tenant, context: &Context, session: &Sessi
         find_user(tenant, domain.as_ref(), session)
     );
     let project = project?;
-    let (assignments, quota) = match &project {
-        None => (Vec::new(), None),
-        Some(Project { id, .. }) => {
-            let (assignments, quota) =
-                tokio::join!(session.list_role_assignments_of_project(id), session.get_quota(id));
-            (assignments?, Some(quota?))
-        }
+    let assignments = match &project {
+        None => Vec::new(),
+        Some(Project { id, .. }) => session.list_role_assignments_of_project(id).await?,
     };
     let roles = roles?
         .into_iter()
@@ -105,7 +97,6 @@ pub(crate) async fn keystone(tenant: &Tenant, context: &Context, session: &Sessi
         roles,
         project,
         assignments,
-        quota,
         user: user?,
     })
 }

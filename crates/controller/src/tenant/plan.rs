@@ -7,7 +7,7 @@ use stackube_api::names::{ROLE_ADMIN, ROLE_EDIT, ROLE_VIEW};
 use stackube_api::{Network, OpenStackAccess, Tenant};
 use stackube_openstack::id::{ProjectId, UserId};
 use stackube_openstack::identity::{Actor, AssignmentScope, CreateProject, RoleAssignment};
-use stackube_openstack::network::QuotaChange;
+use stackube_openstack::network::{Quota, QuotaChange};
 
 use super::dereference::Observed;
 use super::validate::{Ownership, Valid, ownership};
@@ -37,7 +37,7 @@ pub(crate) struct Plan {
     pub(crate) grants: Vec<Grant>,
     /// Roles to take away.
     pub(crate) revocations: Vec<RoleAssignment>,
-    /// Neutron quotas to set.
+    /// The project's quota in Neutron; `None` leaves that of an adopted one.
     pub(crate) quota: Option<QuotaChange>,
     /// The namespace.
     pub(crate) namespace: NamespaceStep,
@@ -126,7 +126,7 @@ pub(crate) fn plan(
         user: user(valid, observed),
         grants,
         revocations,
-        quota: quota(tenant, valid, observed, defaults),
+        quota: quota(tenant, valid, defaults),
         namespace: namespace(tenant, valid, observed),
         limits: (
             manifests::resource_quota(tenant, defaults),
@@ -238,28 +238,29 @@ pub(crate) fn direct(held: &RoleAssignment) -> bool {
 }
 
 /// The quota of an adopted project is its owner's.
-fn quota(tenant: &Tenant, valid: &Valid, observed: &Observed, defaults: &Defaults) -> Option<QuotaChange> {
+fn quota(tenant: &Tenant, valid: &Valid, defaults: &Defaults) -> Option<QuotaChange> {
     if valid.adopted {
         return None;
     }
     let (asked, default) = (&tenant.spec.quota.network, &defaults.network);
-    let wanted = QuotaChange {
+    Some(QuotaChange {
         port: asked.ports.or(default.ports),
         floatingip: asked.floating_ips.or(default.floating_ips),
         security_group: asked.security_groups.or(default.security_groups),
         security_group_rule: asked.security_group_rules.or(default.security_group_rules),
         rbac_policy: Some(0),
         ..QuotaChange::default()
-    };
-    let same = observed.quota.as_ref().is_some_and(|quota| {
-        let equal = |wanted: Option<i32>, is: i32| wanted.is_none_or(|wanted| wanted == is);
-        equal(wanted.port, quota.port)
-            && equal(wanted.floatingip, quota.floatingip)
-            && equal(wanted.security_group, quota.security_group)
-            && equal(wanted.security_group_rule, quota.security_group_rule)
-            && equal(wanted.rbac_policy, quota.rbac_policy)
-    });
-    (!same).then_some(wanted)
+    })
+}
+
+/// Whether the quota is as wanted already.
+pub(crate) fn is_set(wanted: &QuotaChange, quota: &Quota) -> bool {
+    let equal = |wanted: Option<i32>, is: i32| wanted.is_none_or(|wanted| wanted == is);
+    equal(wanted.port, quota.port)
+        && equal(wanted.floatingip, quota.floatingip)
+        && equal(wanted.security_group, quota.security_group)
+        && equal(wanted.security_group_rule, quota.security_group_rule)
+        && equal(wanted.rbac_policy, quota.rbac_policy)
 }
 
 fn namespace(tenant: &Tenant, valid: &Valid, observed: &Observed) -> NamespaceStep {

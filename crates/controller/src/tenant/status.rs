@@ -158,7 +158,7 @@ impl<'a> Record<'a> {
 
     /// The Tenant is being removed, and something is waited for; whether that is news.
     pub(super) async fn terminating(&self, reason: &'static str, message: String) -> Result<bool, kube::Error> {
-        let mut news = false;
+        let (mut news, message) = (false, status::cut(message));
         self.save(|status| {
             news = status.message.as_ref() != Some(&message);
             set(status, self.tenant, &[summary(false, reason, &message)]);
@@ -176,6 +176,7 @@ impl<'a> Record<'a> {
         message: String,
         state: TenantState,
     ) -> Result<(), kube::Error> {
+        let message = status::cut(message);
         self.save(|status| {
             set(
                 status,
@@ -254,10 +255,10 @@ fn network_step(network: Option<&Network>) -> Wanted {
 
 fn named(network: Option<&Network>, what: &str, message: Option<String>) -> String {
     let name = network.map(ResourceExt::name_any).unwrap_or_default();
-    match message.filter(|text| !text.is_empty()) {
+    status::cut(match message.filter(|text| !text.is_empty()) {
         Some(message) => format!("Network {name} {what}: {message}"),
         None => format!("Network {name} {what}"),
-    }
+    })
 }
 
 #[cfg(test)]

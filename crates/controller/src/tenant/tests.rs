@@ -19,8 +19,10 @@ use super::{marks, password};
 use crate::config::{Admission, DefaultRuntime, Defaults};
 use crate::context::Identity;
 
+mod access;
 mod claims;
 mod flow;
+mod messages;
 mod planning;
 mod removal;
 mod rights;
@@ -86,7 +88,6 @@ pub(super) fn nothing() -> Observed {
         roles: roles(),
         project: None,
         assignments: vec![],
-        quota: None,
         user: None,
         kept: password::Kept::default(),
         referenced: None,

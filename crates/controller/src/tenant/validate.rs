@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::Namespace;
 use kube::ResourceExt;
 use stackube_api::address::{AddressRules, Subnet};
-use stackube_api::conditions::{NAMESPACE_READY, NETWORK_READY, PROJECT_READY, ROLES_READY, USER_READY};
+use stackube_api::conditions::{NAMESPACE_READY, NETWORK_READY, PROJECT_READY, ROLES_READY};
 use stackube_api::names::{ADOPT_ANNOTATION, TENANT_LABEL, TENANT_UID_ANNOTATION, is_reserved};
 use stackube_api::{Member, Tenant};
 use stackube_openstack::id::{DomainId, GroupId, NetworkId, ProjectId, UserId};
-use stackube_openstack::identity::{Actor, Project, User};
+use stackube_openstack::identity::{Actor, Project};
 
 use super::dereference::Observed;
 use super::marks;
@@ -17,6 +17,7 @@ use crate::context::Identity;
 use crate::network::range::judge;
 
 mod runtime;
+mod user;
 
 /// Something in the Tenant, or around it, that a person has to change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub(crate) struct Valid {
     pub(crate) runtime_class: Option<String>,
     /// The RuntimeClass does not exist: told when the rest is done, as the namespace with its pods is there already.
     pub(crate) class_missing: Option<Refusal>,
+    /// The Secret with the password does not exist any more: told when the rest is done, as the user has its password already.
+    pub(crate) password_missing: Option<Refusal>,
 }
 
 /// What validation needs beside the Tenant and what exists.
@@ -71,7 +74,7 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
     let domain = domain(tenant, observed)?;
     project(tenant, observed, &domain, rules)?;
     let password = password::wanted(tenant, observed.referenced.as_ref(), &observed.kept);
-    user(tenant, observed, password.as_ref(), rules)?;
+    let password_missing = user::judge(tenant, observed, password.as_ref(), rules)?;
     namespace(tenant, observed, rules.admission)?;
     let runtime = runtime::class(tenant, observed, rules.admission)?;
     Ok(Valid {
@@ -83,6 +86,7 @@ pub(crate) fn validate(tenant: &Tenant, observed: &Observed, rules: &Rules<'_>) 
         password,
         runtime_class: runtime.class,
         class_missing: runtime.missing,
+        password_missing,
     })
 }
 
@@ -256,48 +260,6 @@ fn adopted(
         );
     }
     Ok(())
-}
-
-fn user(
-    tenant: &Tenant,
-    observed: &Observed,
-    password: Option<&password::Wanted>,
-    rules: &Rules<'_>,
-) -> Result<(), Refusal> {
-    let no = |reason, message: String| refuse(USER_READY, reason, message);
-    if tenant.spec.password_secret_ref.is_some() && password.is_none() {
-        let name = tenant
-            .spec
-            .password_secret_ref
-            .as_ref()
-            .map_or("", |reference| &reference.name);
-        return no(
-            "PasswordMissing",
-            format!("there is no Secret {name} with the key `password` in namespace stackube-system: create it"),
-        );
-    }
-    let known = tenant.status.as_ref().and_then(|status| status.user_id.as_deref());
-    match &observed.user {
-        Some(user) if known == Some(user.id.as_str()) || is_our_user(user, tenant, rules) => Ok(()),
-        Some(user) => no(
-            "UserExists",
-            format!(
-                "Keystone has a user named {:?} in this domain already ({}), which Stackube did not make for this Tenant: it is \
-                 never taken over. Make the Tenant anew with another spec.username and give that user a role by spec.members",
-                user.name, user.id
-            ),
-        ),
-        None if password.is_none() => no(
-            "PasswordMissing",
-            "the user has no password: write one into spec.password or name a Secret".to_owned(),
-        ),
-        None => Ok(()),
-    }
-}
-
-fn is_our_user(user: &User, tenant: &Tenant, rules: &Rules<'_>) -> bool {
-    let owner = marks::owner_of_user(user.description.as_deref().unwrap_or_default(), &rules.identity.cluster);
-    owner.is_some() && owner == tenant.uid().as_deref()
 }
 
 /// Whose a namespace is, seen from a Tenant.

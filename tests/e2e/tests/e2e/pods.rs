@@ -158,13 +158,14 @@ async fn a_tenant_with_running_pods_is_deleted_completely() {
     .await;
 }
 
-/// Deletes the Tenant while the cloud's operators hold a port of their own on its network: that is theirs to remove, and is told.
+/// Deletes the Tenant while the cloud's operators hold a port of their project on its network: that is theirs to remove, and is told.
 async fn assert_says_what_it_waits_for(devbox: &Devbox, tenant: &stackube_api::Tenant) {
     let name = tenant.name_any();
     let networks: Api<Network> = Api::namespaced(devbox.kube.clone(), &name);
     let status = networks.get(&name).await.unwrap().status.unwrap();
+    let session = devbox.cloud.service();
     let foreign = CreatePort {
-        project_id: tenant::project_of(tenant),
+        project_id: session.token_info().await.unwrap().project_id,
         network_id: NetworkId::new(status.network_id.unwrap()).unwrap(),
         name: "foreign".into(),
         description: String::new(),
@@ -176,7 +177,10 @@ async fn assert_says_what_it_waits_for(devbox: &Devbox, tenant: &stackube_api::T
         admin_state_up: true,
         binding_host_id: None,
     };
-    let session = devbox.cloud.service();
+    // In the tenant's own project its members can make such: that one goes.
+    let mut members = foreign.clone();
+    members.project_id = tenant::project_of(tenant);
+    session.create_port(&members).await.unwrap();
     let port = session.create_port(&foreign).await.unwrap().id;
     let body = async {
         devbox

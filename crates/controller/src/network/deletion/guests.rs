@@ -16,14 +16,15 @@ use crate::stop::Stop;
 const LOOK: Duration = Duration::from_secs(5);
 /// So many are named.
 const NAMED: usize = 3;
-/// Owners of ports that Neutron takes away together with the network, or with our router's leg. Ports of its other kinds, such as
-/// a local IP's, stand for what somebody made.
-const BY_ITSELF: [&str; 4] = [
+/// Owners of ports that Neutron takes away together with the network: its `AUTO_DELETE_PORT_OWNERS`. Ports of its other kinds, such
+/// as a local IP's, stand for what somebody made.
+const WITH_NETWORK: [&str; 3] = [
     "network:dhcp",
     "network:distributed",
     "network:floatingip_agent_gateway",
-    "network:router_centralized_snat",
 ];
+/// Owner of ports that it takes away with our router's leg. They belong to no project.
+const WITH_LEG: &str = "network:router_centralized_snat";
 
 /// What happens to a port when our network and router go.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -154,13 +155,18 @@ pub(super) fn is_leg(port: &Port) -> bool {
         || port.device_owner == "network:ha_router_replicated_interface"
 }
 
+/// Whether Neutron takes it away together with the network that it is on, whoever made it.
+pub(crate) fn goes_with_network(port: &Port) -> bool {
+    WITH_NETWORK.contains(&port.device_owner.as_str())
+}
+
 /// Members of the project can write the marks, so these only tell what may be deleted together with the network that it is on.
 fn fate(port: &Port, found: &Leftovers, cluster: &str) -> Fate {
     if port.device_owner == PORT_DEVICE_OWNER && port.tags.contains(&cluster_tag(cluster)) {
         return Fate::Delete;
     }
     if !is_leg(port) {
-        return match BY_ITSELF.contains(&port.device_owner.as_str()) {
+        return match goes_with_network(port) || port.device_owner == WITH_LEG {
             true => Fate::GoesByItself,
             false => Fate::Foreign,
         };
@@ -244,6 +250,7 @@ mod tests {
     #[case::of_nothing_yet(json!({"device_owner": "", "tags": []}), Fate::Foreign)]
     #[case::a_load_balancer(json!({"device_owner": "Octavia", "tags": []}), Fate::Foreign)]
     #[case::neutrons_own(json!({"device_owner": "network:distributed", "tags": []}), Fate::GoesByItself)]
+    #[case::neutrons_with_a_leg(json!({"device_owner": "network:router_centralized_snat", "project_id": ""}), Fate::GoesByItself)]
     #[case::neutrons_dhcp(json!({"device_owner": "network:dhcp", "tags": []}), Fate::GoesByItself)]
     #[case::a_local_ip(json!({"device_owner": "network:local_ip", "tags": []}), Fate::Foreign)]
     #[case::of_an_unknown_service(json!({"device_owner": "network:e2e", "tags": []}), Fate::Foreign)]

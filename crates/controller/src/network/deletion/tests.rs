@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use rstest::rstest;
 use serde_json::{Value, json};
 
 use super::*;
@@ -119,6 +120,40 @@ async fn an_owners_port_and_floating_ip_survive_and_are_waited_for() {
     assert!(left.is_empty(), "a project of ours ends with its Tenant: {left:?}");
 }
 
+#[rstest]
+#[case::a_members(json!({"device_owner": ""}), true)]
+#[case::of_another_project(json!({"device_owner": "compute:nova", "project_id": "other"}), true)]
+#[case::a_members_of_a_made_up_kind(json!({"device_owner": "network:x"}), true)]
+#[case::a_members_leg_of_no_router(json!({"device_owner": "network:router_interface", "device_id": ""}), true)]
+#[case::a_members_that_goes_with_no_leg(json!({"device_owner": "network:router_centralized_snat"}), true)]
+#[case::an_operators(json!({"device_owner": "network:x", "project_id": "admin"}), false)]
+#[case::neutrons_for_a_leg(json!({"device_owner": "network:router_centralized_snat", "project_id": ""}), false)]
+#[case::neutrons_for_a_service(json!({"device_owner": "network:local_ip", "project_id": ""}), false)]
+#[case::neutrons_for_the_network(json!({"device_owner": "network:distributed"}), false)]
+fn what_members_can_make_goes(#[case] change: Value, #[case] expected: bool) {
+    let mut port = json!({"id": "p", "project_id": "project", "network_id": "n-1", "mac_address": "fa:16:3e:00:00:01"});
+    port.as_object_mut()
+        .unwrap()
+        .extend(change.as_object().unwrap().clone());
+    let port = serde_json::from_value(port).unwrap();
+    assert_eq!(is_to_go(&port, &"project".parse().unwrap()), expected);
+}
+
+#[tokio::test]
+async fn ports_that_are_called_neutrons_own_hold_a_project_of_ours_only_if_an_operator_made_them() {
+    let port = |project: &str, owner: &str, device: &str| json!({"network_id": "n-1", "project_id": project, "device_owner": owner, "device_id": device, "tags": []});
+    let ports = [
+        port("project", "network:x", ""),
+        port("project", "network:router_interface", ""),
+        port("project", "network:router_interface", "r-gone"),
+        port("admin", "network:x", ""),
+        port("project", "network:distributed", "ovnmeta-n-1"),
+    ];
+    let (result, left) = emptied(true, &ports).await;
+    result.unwrap();
+    assert_eq!(left, ["p-4", "p-5"]);
+}
+
 const ROUTE: &str = "10.9.0.0/16";
 
 fn with_route(mut router: Value) -> Value {
@@ -162,7 +197,9 @@ async fn what_a_tenants_user_did_does_not_hold_a_project_of_ours() {
     destroy(&fake.session, &found).await.unwrap();
     let state = fake.state();
     assert!(state.others["security-groups"].is_empty(), "our group is deleted");
-    let elsewhere = &state.ports[2];
+    let [elsewhere] = state.ports.as_slice() else {
+        panic!("{:?}", state.ports)
+    };
     assert_eq!(
         elsewhere["security_groups"],
         json!(["g-2"]),

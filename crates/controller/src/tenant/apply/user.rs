@@ -1,27 +1,54 @@
-//! The tenant's user and who has which role.
+//! The tenant's user, who has which role, and what the project may have in Neutron.
 
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use kube::ResourceExt;
 use secrecy::SecretString;
-use stackube_api::conditions::{ROLES_READY, USER_READY};
+use stackube_api::conditions::{QUOTA_READY, ROLES_READY, USER_READY};
 use stackube_openstack::id::{ProjectId, RoleId, UserId};
 use stackube_openstack::identity::{Actor, CreateUser, UpdateUser};
 
 use super::{Stopped, Work, at, role};
 use crate::stop::Stop;
-use crate::tenant::plan::{Grant, Grantee, UserStep};
+use crate::tenant::plan::{Grant, Grantee, OWN_ROLES, UserStep};
 use crate::tenant::{marks, password};
 
 impl Work<'_> {
-    /// The user, then roles.
+    /// The user with its roles, and the project's quota. With a role of OpenStack the user can call Neutron, and only the quota keeps
+    /// it from sharing its network: so that role comes last. Nothing else waits for Neutron, least of all what is taken away.
     pub(super) async fn people(&self, project: &ProjectId, roles: &BTreeMap<String, RoleId>) -> Result<(), Stopped> {
+        let (own, openstack): (Vec<_>, Vec<_>) = self
+            .plan
+            .grants
+            .iter()
+            .partition(|grant| OWN_ROLES.contains(&grant.role));
+        let (revoked, user, quota) = tokio::join!(
+            self.revoke(project),
+            self.user_with_roles(project, &own, roles),
+            self.quota(project)
+        );
+        let user = user?;
+        at(ROLES_READY, revoked)?;
+        if quota.is_ok() || openstack.is_empty() {
+            at(ROLES_READY, self.give(project, &user, &openstack, roles).await)?;
+            self.record.met(ROLES_READY, "Assigned").await;
+        }
+        at(QUOTA_READY, quota)
+    }
+
+    async fn user_with_roles(
+        &self,
+        project: &ProjectId,
+        own: &[&Grant],
+        roles: &BTreeMap<String, RoleId>,
+    ) -> Result<UserId, Stopped> {
         let user = at(USER_READY, self.user(project).await)?;
-        self.record.met(USER_READY, "Created").await;
-        at(ROLES_READY, self.assignments(project, &user, roles).await)?;
-        self.record.met(ROLES_READY, "Assigned").await;
-        Ok(())
+        if self.valid.password_missing.is_none() {
+            self.record.met(USER_READY, "Created").await;
+        }
+        at(ROLES_READY, self.give(project, &user, own, roles).await)?;
+        Ok(user)
     }
 
     async fn user(&self, project: &ProjectId) -> Result<UserId, Stop> {
@@ -94,28 +121,25 @@ impl Work<'_> {
     }
 
     /// Only our own roles, and OpenStack's of the tenant's own user, are ever given or taken.
-    async fn assignments(
-        &self,
-        project: &ProjectId,
-        user: &UserId,
-        roles: &BTreeMap<String, RoleId>,
-    ) -> Result<(), Stop> {
+    async fn revoke(&self, project: &ProjectId) -> Result<(), Stop> {
         let revoked = join_all(
             self.plan
                 .revocations
                 .iter()
                 .map(|held| self.keystone.revoke_role(project, &held.actor, &held.role)),
         );
-        let granted = join_all(
-            self.plan
-                .grants
-                .iter()
-                .map(|grant| self.grant(project, user, grant, roles)),
-        );
-        let (revoked, granted) = tokio::join!(revoked, granted);
-        revoked.into_iter().collect::<Result<Vec<()>, _>>()?;
-        granted.into_iter().collect::<Result<Vec<()>, _>>()?;
-        Ok(())
+        Ok(revoked.await.into_iter().collect::<Result<(), _>>()?)
+    }
+
+    async fn give(
+        &self,
+        project: &ProjectId,
+        user: &UserId,
+        grants: &[&Grant],
+        roles: &BTreeMap<String, RoleId>,
+    ) -> Result<(), Stop> {
+        let given = join_all(grants.iter().map(|grant| self.grant(project, user, grant, roles))).await;
+        given.into_iter().collect()
     }
 
     async fn grant(

@@ -8,6 +8,8 @@ use stackube_openstack::network::{
 };
 use stackube_openstack::{Error, Session};
 
+use crate::network::goes_with_network;
+
 /// Deletes in the order in which things hold each other: floating IPs, routers, ports, subnets, networks, security groups, RBAC
 /// policies; the quota last. Lists return only what belongs to exactly this project.
 ///
@@ -21,7 +23,8 @@ pub(super) async fn remove(session: &Session, project: &ProjectId) -> Result<(),
         remove_router(session, &router.id).await?;
     }
     let ports = session.list_ports(project, &PortFilter::default()).await?;
-    for port in ports.iter().filter(|port| !port.device_owner.starts_with("network:")) {
+    // Members may call ports on networks of theirs `network:` whatever, so that says nothing. Legs have gone with the routers.
+    for port in ports.iter().filter(|port| !goes_with_network(port)) {
         session.delete_port(&port.id).await?;
     }
     for subnet in session.list_subnets(project, &SubnetFilter::default()).await? {
@@ -62,6 +65,54 @@ mod tests {
 
     use super::*;
     use crate::port::fake::Fake;
+
+    /// What a project owns that Keystone knows no more, beside something of another.
+    async fn orphaned() -> Fake {
+        let fake = Fake::start().await;
+        let object = |id: &str, project: &str| {
+            json!({
+                "id": id, "name": "n", "project_id": project, "status": "ACTIVE", "admin_state_up": true,
+                "enable_dhcp": false, "network_id": "n-1", "cidr": "10.0.0.0/24", "ip_version": 4,
+                "floating_ip_address": "172.24.4.9", "floating_network_id": "outside",
+                "object_type": "network", "object_id": "n-1", "action": "access_as_shared", "target_tenant": "*",
+            })
+        };
+        for kind in KINDS {
+            let objects = [object(&format!("ours-{kind}"), "project"), object("another", "other")];
+            fake.state().others.insert(kind.into(), objects.into());
+        }
+        let quota = json!({"id": "project"});
+        fake.state().others.insert("quotas".into(), vec![quota]);
+        fake
+    }
+
+    const KINDS: [&str; 6] = [
+        "floatingips",
+        "routers",
+        "subnets",
+        "rbac-policies",
+        "networks",
+        "security-groups",
+    ];
+
+    #[tokio::test]
+    async fn everything_goes_without_keystone_knowing_the_project() {
+        let fake = orphaned().await;
+        for owner in ["network:x", "network:router_interface", "", "network:dhcp"] {
+            fake.port(&json!({"device_owner": owner, "device_id": "", "tags": [], "security_groups": []}));
+        }
+        remove(&fake.session, &"project".parse().unwrap()).await.unwrap();
+        let state = fake.state();
+        for kind in KINDS {
+            let left: Vec<_> = state.others[kind].iter().map(|object| &object["id"]).collect();
+            assert_eq!(left, ["another"], "{kind}");
+        }
+        assert!(state.others["quotas"].is_empty());
+        let owners: Vec<_> = state.ports.iter().map(|port| &port["device_owner"]).collect();
+        assert_eq!(owners, ["network:dhcp"], "that goes with its network");
+        let asked = state.requests.iter().find(|request| request.contains("/v3/"));
+        assert_eq!(asked, None);
+    }
 
     #[tokio::test]
     async fn routes_do_not_hold_a_router() {

@@ -59,6 +59,7 @@ pub(in crate::tenant) fn plan(tenant: &Tenant, found: &Found, identity: &Identit
         steps.push(Removal::Leftovers(project.id.clone()));
         steps.push(Removal::Project(project.id.clone()));
     }
+    steps.extend(orphaned(tenant, found, identity).map(Removal::Leftovers));
     steps.extend(adopted.map(|project| Removal::Leave(project.id.clone())));
     steps
 }
@@ -71,6 +72,16 @@ fn ours<'a>(tenant: &Tenant, found: &'a Found, identity: &Identity) -> Option<&'
             && project.id != identity.project
             && (is_known(tenant, &project.id) || marks::is_project_of(project, &identity.cluster, &uid))
     })
+}
+
+/// The project that was made for the Tenant, when somebody has deleted it in Keystone: Neutron keeps what it owned.
+fn orphaned(tenant: &Tenant, found: &Found, identity: &Identity) -> Option<ProjectId> {
+    let known = tenant.status.as_ref().and_then(|status| status.project_id.as_deref());
+    let is_gone = found.project.is_none() && tenant.spec.tenant_id.is_none();
+    known
+        .filter(|_| is_gone)
+        .and_then(|id| ProjectId::new(id).ok())
+        .filter(|id| *id != identity.project)
 }
 
 /// The project that the Tenant took over.

@@ -1,6 +1,9 @@
 use std::collections::BTreeSet;
 
+use stackube_openstack::network::Quota;
+
 use super::*;
+use crate::tenant::plan::is_set;
 
 fn grants(plan: &Plan) -> BTreeSet<(String, &'static str)> {
     plan.grants
@@ -34,10 +37,6 @@ fn complete(tenant: &Tenant) -> Observed {
         password: Some(wanted.password),
         applied: Some(wanted.digest),
     };
-    let quota = json!({
-        "network": 100, "subnet": 100, "port": 500, "router": 10, "floatingip": 10, "security_group": 50,
-        "security_group_rule": 500, "rbac_policy": 0,
-    });
     Observed {
         project: Some(our_project()),
         user: Some(our_user()),
@@ -45,12 +44,21 @@ fn complete(tenant: &Tenant) -> Observed {
             held(by_user("u1"), "stackube-admin"),
             held(by_user("service-user"), "member"),
         ],
-        quota: Some(serde_json::from_value(quota).unwrap()),
         kept,
         namespace: Some(*namespace),
         network: first.network,
         ..nothing()
     }
+}
+
+/// Neutron's quota of a finished Tenant, but for `changed`.
+fn quota(changed: &str) -> Quota {
+    let mut quota = json!({
+        "network": 100, "subnet": 100, "port": 500, "router": 10, "floatingip": 10, "security_group": 50,
+        "security_group_rule": 500, "rbac_policy": 0,
+    });
+    quota[changed] = json!(7);
+    serde_json::from_value(quota).unwrap()
 }
 
 #[test]
@@ -112,7 +120,8 @@ fn a_finished_tenant_needs_nothing() {
     let tenant = with_status(tenant(json!({})), "p1", "u1");
     let plan = planned(&tenant, &complete(&tenant));
     assert!(plan.roles.is_empty() && plan.grants.is_empty() && plan.revocations.is_empty());
-    assert!(!plan.join_project && plan.quota.is_none() && plan.network.is_none());
+    assert!(!plan.join_project && plan.network.is_none());
+    assert!(is_set(&plan.quota.unwrap(), &quota("nothing")));
     assert!(matches!(plan.project, Step::Keep(id) if id.as_str() == "p1"));
     assert_eq!(plan.user, UserStep::Keep(UserId::new("u1").unwrap()));
     assert!(matches!(plan.namespace, NamespaceStep::Keep));
@@ -212,12 +221,25 @@ fn the_quota_of_an_adopted_project_stays() {
     assert!(planned(&adopting, &observed).quota.is_none());
 }
 
+#[rstest]
+#[case("port", false)]
+#[case("floatingip", false)]
+#[case("security_group", false)]
+#[case("security_group_rule", false)]
+#[case("rbac_policy", false)]
+#[case::not_ours("router", true)]
+fn what_somebody_made_of_the_quota_is_put_back(#[case] changed: &str, #[case] stays: bool) {
+    let wanted = planned(&tenant(json!({})), &nothing()).quota.unwrap();
+    assert_eq!(is_set(&wanted, &quota(changed)), stays);
+}
+
 #[test]
 fn a_changed_quota_is_set() {
     let spec = json!({"quota": {"kubernetes": {"pods": "7"}, "network": {"ports": 20}}});
     let changed = with_status(tenant(spec), "p1", "u1");
     let plan = planned(&changed, &complete(&with_status(tenant(json!({})), "p1", "u1")));
-    assert_eq!(plan.quota.and_then(|quota| quota.port), Some(20));
+    let wanted = plan.quota.unwrap();
+    assert!(wanted.port == Some(20) && !is_set(&wanted, &quota("nothing")));
     let hard = plan.limits.0.spec.and_then(|spec| spec.hard).unwrap();
     assert_eq!(
         (hard["pods"].0.as_str(), hard["services.nodeports"].0.as_str()),

@@ -8,7 +8,6 @@ fn found(project: Option<Project>, user: Option<User>, assignments: Vec<RoleAssi
         roles: roles(),
         project,
         assignments,
-        quota: None,
         user,
     }
 }
@@ -47,8 +46,20 @@ fn what_was_made_before_a_crash_goes_although_the_status_does_not_know_it() {
 }
 
 #[test]
-fn what_is_gone_is_not_looked_for() {
+fn of_a_project_that_is_gone_what_it_left_in_neutron_goes() {
     let tenant = with_status(tenant(json!({})), "p1", "u1");
+    let user = Removal::User(UserId::new("u1").unwrap());
+    let leftovers = Removal::Leftovers(id("p1"));
+    let steps = |user| removal(&tenant, &found(None, user, vec![]), &identity());
+    assert_eq!(steps(Some(our_user())), [user, leftovers.clone()]);
+    assert_eq!(steps(None), [leftovers], "what is gone is not looked for");
+}
+
+#[rstest]
+#[case::never_made(tenant(json!({})))]
+#[case::adopted(with_status(tenant(json!({"tenantID": "p1"})), "p1", "u1"))]
+#[case::the_services_own(with_status(tenant(json!({})), "service-project", "u1"))]
+fn of_a_project_that_is_gone_and_was_not_ours_nothing_goes(#[case] tenant: Tenant) {
     assert_eq!(removal(&tenant, &found(None, None, vec![]), &identity()), []);
 }
 

@@ -119,6 +119,26 @@ fn an_existing_user_is_never_taken_over() {
     assert!(check(&tenant(json!({})), &observed).is_ok());
 }
 
+/// Else nobody would be taken off the list of members meanwhile.
+#[rstest]
+#[case::by_its_id(with_status(tenant(json!({"password": null, "passwordSecretRef": {"name": "pw"}})), "p1", "u1"))]
+#[case::by_its_mark(tenant(json!({"password": null, "passwordSecretRef": {"name": "pw"}})))]
+fn a_secret_that_is_gone_does_not_stop_a_tenant_with_a_user(#[case] tenant: Tenant) {
+    let observed = Observed {
+        project: Some(our_project()),
+        user: Some(our_user()),
+        assignments: vec![held(by_user("u4"), "stackube-edit")],
+        ..nothing()
+    };
+    let valid = check(&tenant, &observed).unwrap();
+    let refusal = valid.password_missing.unwrap();
+    assert_eq!(refusal.reason, "PasswordMissing");
+    assert!(refusal.message.contains("no Secret pw"), "{}", refusal.message);
+    let plan = planned(&tenant, &observed);
+    assert_eq!(plan.revocations, observed.assignments);
+    assert_eq!(plan.user, UserStep::Keep(UserId::new("u1").unwrap()));
+}
+
 fn adopting(change: impl FnOnce(&mut Project)) -> (Tenant, Observed) {
     let mut existing = project("p1", &[]);
     change(&mut existing);
