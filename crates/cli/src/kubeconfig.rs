@@ -1,24 +1,27 @@
 //! `stackube kubeconfig`: a context for kubectl. Nothing secret is written; kubectl calls `stackube credential`.
 
-use std::fs::OpenOptions;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::Context;
 use base64::Engine;
 use kube::config::Kubeconfig;
 use serde_json::{Value, json};
+use stackube_openstack::{CloudSource, Environment};
 
 use crate::args::KubeconfigOptions;
-use crate::cache::{Cache, write_private};
+use crate::cache::Cache;
 use crate::cloud::Login;
 use crate::credential::API_VERSION;
 use crate::{cluster, output};
 
+mod file;
+
 pub(crate) async fn run(cloud: Option<&str>, options: KubeconfigOptions) -> anyhow::Result<()> {
-    let login = Login::find(cloud)?;
+    let environment = Environment::of_process();
+    let login = Login::new(environment.cloud(cloud)?)?;
     let target = match &options.output {
         Some(path) => path.clone(),
-        None => default_file().context("neither KUBECONFIG nor HOME is set: name a file with --output")?,
+        None => file::of_user().context("neither KUBECONFIG nor HOME is set: name a file with --output")?,
     };
     let cluster = cluster_entry(&options, &target)?;
     let token = login.token(&Cache::of_user()?).await?;
@@ -30,15 +33,11 @@ pub(crate) async fn run(cloud: Option<&str>, options: KubeconfigOptions) -> anyh
     let entry = Entry {
         name: &name,
         cluster,
-        user: user_entry(
-            cloud,
-            std::env::var("OS_CLOUD").ok(),
-            std::env::var("OS_CLIENT_CONFIG_FILE").ok(),
-        )?,
+        user: user_entry(&environment.source(cloud)?)?,
         namespace: &namespace,
         make_current: !options.keep_context,
     };
-    change(&target, |config| entry.put_into(config))?;
+    file::change(&target, |config| entry.put_into(config))?;
     output::line(format_args!(
         "Context {name} with namespace {namespace} is in {}.",
         target.display()
@@ -92,20 +91,33 @@ fn cluster_entry(options: &KubeconfigOptions, target: &Path) -> anyhow::Result<V
     })?)?)
 }
 
-/// How kubectl logs in. What names the cloud comes along; what proves the user stays in clouds.yaml or the environment.
-fn user_entry(cloud: Option<&str>, os_cloud: Option<String>, clouds_file: Option<String>) -> anyhow::Result<Value> {
+/// How kubectl logs in. What names the cloud comes along, with absolute paths: kubectl may be started in a directory with a
+/// stranger's `clouds.yaml`. What proves the user stays in these files or the environment.
+fn user_entry(source: &CloudSource) -> anyhow::Result<Value> {
     let mut arguments = vec!["credential".to_owned()];
-    if let Some(cloud) = cloud.map(str::to_owned).or(os_cloud) {
-        arguments.extend(["--os-cloud".to_owned(), cloud]);
+    let mut variables = vec![];
+    if let CloudSource::Files { cloud, clouds, secure } = source {
+        arguments.extend(cloud.iter().flat_map(|cloud| ["--os-cloud".to_owned(), cloud.clone()]));
+        variables.push(file_variable("OS_CLIENT_CONFIG_FILE", clouds)?);
+        if let Some(secure) = secure {
+            variables.push(file_variable("OS_CLIENT_SECURE_FILE", secure)?);
+        }
     }
-    let variables: Vec<Value> = match clouds_file.filter(|path| !path.is_empty()) {
-        Some(path) => vec![json!({"name": "OS_CLIENT_CONFIG_FILE", "value": std::path::absolute(path)?})],
-        None => vec![],
-    };
     Ok(json!({"exec": {
         "apiVersion": API_VERSION, "command": "stackube", "args": arguments, "env": variables, "interactiveMode": "Never",
         "installHint": "The program `stackube` is needed to log in; your operator has it.", "provideClusterInfo": false,
     }}))
+}
+
+fn file_variable(name: &str, path: &Path) -> anyhow::Result<Value> {
+    let path = std::path::absolute(path)?;
+    let text = path.to_str().with_context(|| {
+        format!(
+            "{} is no UTF-8, which a kubeconfig cannot hold: move the file",
+            path.display()
+        )
+    })?;
+    Ok(json!({"name": name, "value": text}))
 }
 
 /// What is written.
@@ -151,71 +163,26 @@ fn put(config: &mut Value, list: &str, name: &str, entry: Value) -> anyhow::Resu
     Ok(())
 }
 
-/// Changes a kubeconfig under the lock that kubectl uses too. What is in it and not ours stays.
-fn change(path: &Path, change: impl FnOnce(&mut Value) -> anyhow::Result<()>) -> anyhow::Result<()> {
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).with_context(|| format!("{} cannot be made", parent.display()))?;
-    }
-    let _lock = Lock::take(path)?;
-    let unusable = || format!("{} is not a kubeconfig", path.display());
-    let mut config = match std::fs::read_to_string(path) {
-        Ok(text) if !text.trim().is_empty() => serde_saphyr::from_str::<Value>(&text).with_context(unusable)?,
-        Ok(_) => Value::Null,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Value::Null,
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    };
-    if config.is_null() {
-        config = json!({"apiVersion": "v1", "kind": "Config", "preferences": {}});
-    }
-    anyhow::ensure!(config.is_object(), unusable());
-    change(&mut config).with_context(unusable)?;
-    let text = serde_saphyr::to_string(&config)?;
-    let again: Value = serde_saphyr::from_str(&text)?;
-    anyhow::ensure!(
-        again == config,
-        "{} holds something that cannot be written again; use --output",
-        path.display()
-    );
-    write_private(path, text.as_bytes()).with_context(|| format!("{} cannot be written", path.display()))
-}
-
-/// `<kubeconfig>.lock`, as client-go makes it.
-struct Lock(PathBuf);
-
-impl Lock {
-    fn take(kubeconfig: &Path) -> anyhow::Result<Self> {
-        let mut path = kubeconfig.as_os_str().to_owned();
-        path.push(".lock");
-        let path = PathBuf::from(path);
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => Ok(Self(path)),
-            Err(error) => Err(error)
-                .with_context(|| format!("{} cannot be made; if no kubectl is running, remove it", path.display())),
-        }
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
-    }
-}
-
-fn default_file() -> Option<PathBuf> {
-    let listed = std::env::var_os("KUBECONFIG")
-        .and_then(|paths| std::env::split_paths(&paths).find(|path| !path.as_os_str().is_empty()));
-    listed.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".kube/config")))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
+    use super::file::{Lock, change};
     use super::*;
+
+    fn files(cloud: Option<&str>, clouds: &str, secure: Option<&str>) -> CloudSource {
+        CloudSource::Files {
+            cloud: cloud.map(str::to_owned),
+            clouds: clouds.into(),
+            secure: secure.map(PathBuf::from),
+        }
+    }
 
     fn entry<'a>(name: &'a str, make_current: bool) -> Entry<'a> {
         Entry {
             name,
             cluster: json!({"server": "https://10.0.0.1:6443"}),
-            user: user_entry(Some("mine"), None, None).unwrap(),
+            user: user_entry(&files(Some("mine"), "/c.yaml", None)).unwrap(),
             namespace: "acme",
             make_current,
         }
@@ -275,15 +242,50 @@ mod tests {
 
     #[test]
     fn names_the_cloud_but_no_secret() {
-        let user = user_entry(None, Some("c".to_owned()), Some("/etc/c.yaml".to_owned())).unwrap();
-        assert_eq!(user["exec"]["args"], json!(["credential", "--os-cloud", "c"]));
-        assert_eq!(
-            user["exec"]["env"],
-            json!([{"name": "OS_CLIENT_CONFIG_FILE", "value": "/etc/c.yaml"}])
-        );
-        assert_eq!(
-            user_entry(None, None, None).unwrap()["exec"]["args"],
-            json!(["credential"])
-        );
+        let here = std::env::current_dir().unwrap().join("clouds.yaml");
+        let config = |path: &Path| json!({"name": "OS_CLIENT_CONFIG_FILE", "value": path});
+        let secure = json!({"name": "OS_CLIENT_SECURE_FILE", "value": "/s.yaml"});
+        for (source, arguments, variables) in [
+            (
+                files(Some("c"), "/c.yaml", Some("/s.yaml")),
+                json!(["credential", "--os-cloud", "c"]),
+                json!([config(Path::new("/c.yaml")), secure]),
+            ),
+            (
+                files(None, "./clouds.yaml", None),
+                json!(["credential"]),
+                json!([config(&here)]),
+            ),
+            (CloudSource::Variables, json!(["credential"]), json!([])),
+        ] {
+            let user = user_entry(&source).unwrap();
+            assert_eq!(user["exec"]["args"], arguments, "{source:?}");
+            assert_eq!(user["exec"]["env"], variables, "{source:?}");
+        }
+    }
+
+    #[test]
+    fn an_empty_name_is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let clouds = directory.path().join("clouds.yaml");
+        std::fs::write(&clouds, "").unwrap();
+        let arguments = |cloud: Option<&str>, variables: &[(&str, &str)]| {
+            let variable = |wanted: &str| {
+                let (_, value) = variables.iter().find(|(name, _)| *name == wanted)?;
+                Some((*value).to_owned())
+            };
+            let environment = Environment::new(variable, vec![directory.path().to_owned()]);
+            user_entry(&environment.source(cloud).unwrap()).unwrap()["exec"]["args"].clone()
+        };
+        let (empty, named, url) = (("OS_CLOUD", ""), ("OS_CLOUD", "c"), ("OS_AUTH_URL", "http://k"));
+        for (cloud, variables, expected) in [
+            (None, &[empty, url][..], &["credential"][..]),
+            (Some(""), &[empty, url][..], &["credential"][..]),
+            (Some(""), &[empty][..], &["credential"][..]),
+            (Some(""), &[named, url][..], &["credential", "--os-cloud", "c"][..]),
+            (Some("d"), &[named][..], &["credential", "--os-cloud", "d"][..]),
+        ] {
+            assert_eq!(arguments(cloud, variables), json!(expected), "{cloud:?} {variables:?}");
+        }
     }
 }

@@ -13,11 +13,13 @@ mod auth_url;
 mod clouds_yaml;
 mod credentials;
 mod environment;
+mod source;
 
 pub use auth_url::AuthUrl;
 pub(crate) use auth_url::with_version;
 pub use credentials::{ApplicationCredentialRef, Credentials, DomainRef, Interface, ProjectRef, UserRef};
 pub use environment::Environment;
+pub use source::CloudSource;
 
 /// A configuration that cannot work, found without asking any service.
 #[derive(Debug, Clone, thiserror::Error)]

@@ -53,8 +53,8 @@ pub mod network;
 pub use auth::TokenInfo;
 pub use cloud::Cloud;
 pub use config::{
-    ApplicationCredentialRef, AuthUrl, CloudConfig, ConfigError, Credentials, DomainRef, Environment, Interface,
-    ProjectRef, UserRef,
+    ApplicationCredentialRef, AuthUrl, CloudConfig, CloudSource, ConfigError, Credentials, DomainRef, Environment,
+    Interface, ProjectRef, UserRef,
 };
 pub use error::{Call, Error, Optional};
 pub use observer::{NoObserver, RequestEvent, RequestObserver};

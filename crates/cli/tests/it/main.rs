@@ -10,6 +10,7 @@ use wiremock::matchers::{method, path};
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
 mod doctor;
+mod foreign;
 mod tenants;
 
 const PASSWORD: &str = "correct horse battery staple";

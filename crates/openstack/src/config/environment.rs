@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use openstack_sdk_core::config::{Auth, CloudConfig as SdkCloud};
 
 use super::clouds_yaml::{from_sdk, read};
-use super::{CloudConfig, ConfigError};
+use super::source::beside;
+use super::{CloudConfig, CloudSource, ConfigError};
 
 type Variable<'a> = dyn Fn(&str) -> Option<String> + 'a;
 
@@ -59,34 +60,52 @@ impl<'a> Environment<'a> {
     /// # Errors
     /// [`ConfigError`] with the file or variable that is missing or wrong.
     pub fn cloud(&self, name: Option<&str>) -> Result<CloudConfig, ConfigError> {
-        let named = name.map(str::to_owned).or_else(|| self.variable("OS_CLOUD"));
-        if named.is_none() && self.variable("OS_AUTH_URL").is_some() {
-            return self.described_by_variables();
+        match self.source(name)? {
+            CloudSource::Variables => self.described_by_variables(),
+            CloudSource::Files { cloud, clouds, secure } => read(&clouds, secure.as_deref())?.cloud(cloud.as_deref()),
         }
-        let find = |variable: &str, name: &str| match self.variable(variable) {
-            Some(path) => Some(PathBuf::from(path)),
-            None => self.in_directories(name),
+    }
+
+    /// Where [`Environment::cloud`] reads. An empty name is none, as an empty variable is.
+    ///
+    /// # Errors
+    /// [`ConfigError::Setting`] when there is no `clouds.yaml`, or a `secure.yaml` that may not be meant for it.
+    pub fn source(&self, name: Option<&str>) -> Result<CloudSource, ConfigError> {
+        let named = name.filter(|name| !name.is_empty()).map(str::to_owned);
+        let named = named.or_else(|| self.variable("OS_CLOUD"));
+        if named.is_none() && self.variable("OS_AUTH_URL").is_some() {
+            return Ok(CloudSource::Variables);
+        }
+        let clouds = match self.variable("OS_CLIENT_CONFIG_FILE") {
+            Some(path) => PathBuf::from(path),
+            None => self.in_directories()?,
         };
-        let Some(clouds) = find("OS_CLIENT_CONFIG_FILE", "clouds") else {
+        let secure = match self.variable("OS_CLIENT_SECURE_FILE") {
+            Some(path) => Some(PathBuf::from(path)),
+            None => beside(&clouds)?,
+        };
+        Ok(CloudSource::Files {
+            cloud: named,
+            clouds,
+            secure,
+        })
+    }
+
+    fn in_directories(&self) -> Result<PathBuf, ConfigError> {
+        let mut candidates = self
+            .directories
+            .iter()
+            .flat_map(|directory| ["clouds.yaml", "clouds.yml"].map(|name| directory.join(name)));
+        candidates.find(|path| path.is_file()).ok_or_else(|| {
             let searched: Vec<String> = self.directories.iter().map(|path| path.display().to_string()).collect();
-            return Err(ConfigError::setting(
+            ConfigError::setting(
                 "clouds.yaml",
                 format!(
                     "not found in {}: put it there, name it with OS_CLIENT_CONFIG_FILE, or set OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_PROJECT_NAME and the domains",
                     searched.join(", ")
                 ),
-            ));
-        };
-        let secure = find("OS_CLIENT_SECURE_FILE", "secure");
-        read(&clouds, secure.as_deref())?.cloud(named.as_deref())
-    }
-
-    fn in_directories(&self, name: &str) -> Option<PathBuf> {
-        let candidates = self
-            .directories
-            .iter()
-            .flat_map(|directory| ["yaml", "yml"].map(|ending| directory.join(format!("{name}.{ending}"))));
-        candidates.into_iter().find(|path| path.is_file())
+            )
+        })
     }
 
     fn described_by_variables(&self) -> Result<CloudConfig, ConfigError> {
