@@ -170,13 +170,30 @@ async fn what_the_operator_reserves_is_what_policies_refuse() {
     wait::until("the parameters are put back", Duration::from_secs(60), reserved).await;
 }
 
+/// A setting of kubelet, as it has it.
+async fn setting_of_kubelet(devbox: &Devbox, name: &str) -> Value {
+    let path = "/api/v1/nodes/stackube/proxy/configz";
+    let text = devbox.kubectl(&["get", "--raw", path], "").await.unwrap();
+    let mut configuration: Value = serde_json::from_str(&text).unwrap();
+    configuration["kubeletconfig"][name].take()
+}
+
+#[tokio::test]
+async fn images_are_pulled_beside_each_other() {
+    let devbox = Devbox::connect().await;
+    let serialized = setting_of_kubelet(&devbox, "serializeImagePulls").await;
+    assert_eq!(
+        serialized,
+        json!(false),
+        "a slow registry would hold up everybody's pods"
+    );
+}
+
 #[tokio::test]
 async fn images_pulled_with_somebody_elses_secret_are_checked_again() {
     let devbox = Devbox::connect().await;
-    let path = "/api/v1/nodes/stackube/proxy/configz";
-    let text = devbox.kubectl(&["get", "--raw", path], "").await.unwrap();
-    let configuration: Value = serde_json::from_str(&text).unwrap();
-    let policy = configuration["kubeletconfig"]["imagePullCredentialsVerificationPolicy"].as_str();
+    let policy = setting_of_kubelet(&devbox, "imagePullCredentialsVerificationPolicy").await;
+    let policy = policy.as_str();
     assert!(
         matches!(
             policy,

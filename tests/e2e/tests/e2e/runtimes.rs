@@ -94,6 +94,19 @@ pub(crate) async fn assert_runs_on(devbox: &Devbox, namespace: &str, pod: &str, 
     assert_eq!(kernel.contains(GVISOR), class == "gvisor", "{class}: {kernel:.200}");
 }
 
+/// Asserts that the runtime's own filter of system calls stands before the node's kernel, beside those that the node has itself.
+async fn assert_filtered(devbox: &Devbox, namespace: &str, pod: &str) {
+    let status = "cat /proc/1/status";
+    let filters = |status: &str| -> u32 {
+        let count = status.lines().find_map(|line| line.strip_prefix("Seccomp_filters:"));
+        count.unwrap().trim().parse().unwrap()
+    };
+    let inside = pods::exec(devbox, namespace, pod, status).await.unwrap();
+    let node = devbox.host(status).await.unwrap();
+    assert!(inside.contains("Seccomp:\t2\n"), "no filter: {inside}");
+    assert!(filters(&inside) > filters(&node), "no filter of its own: {inside}");
+}
+
 /// What the node does for a pod: Services by address and by name, and the API server for the pod's own service account.
 async fn services(devbox: &Devbox, namespace: &str) {
     label(devbox, namespace, "web", "web").await;
@@ -119,6 +132,7 @@ async fn pods_on_runc() {
     with_tenant(&devbox, "runc", "runtimeClassName: runc", async |tenant| {
         let name = tenant.name_any();
         suite(&devbox, &name, "runc").await;
+        assert_filtered(&devbox, &name, "web").await;
         let answer = forward::get(&devbox, None, &name, "web").await.unwrap();
         assert!(answer.ends_with("of-web\n"), "{answer:?}");
     })

@@ -35,6 +35,7 @@ async fn no_subresource_gets_round_the_rules() {
         let administrator = Identity::in_group("system:masters");
         let base = format!("/api/v1/namespaces/{name}");
         pod(&devbox.kube, &who, &format!("{base}/pods")).await;
+        resizes(&devbox.kube, &who, &format!("{base}/pods")).await;
         for somebody in [&who, &administrator] {
             deletion::longer_than_an_hour(&devbox.kube, somebody, &format!("{base}/pods"), "web").await;
         }
@@ -95,12 +96,6 @@ async fn pod(client: &Client, who: &Identity, path: &str) {
             "Forbidden",
         ),
         (
-            "more than its quota, later",
-            "web/resize",
-            json!({"spec": {"containers": [{"name": "web", "resources": {"limits": {"memory": "900Gi"}}}]}}),
-            "exceeded quota",
-        ),
-        (
             "every taint, later",
             "web",
             json!({"spec": {"tolerations": [{"operator": "Exists"}]}}),
@@ -108,6 +103,22 @@ async fn pod(client: &Client, who: &Identity, path: &str) {
         ),
     ] {
         refused(what, who.try_patch(client, path, target, &patch).await, why);
+    }
+}
+
+/// A pod that runs may get other limits, as long as they are limits.
+async fn resizes(client: &Client, who: &Identity, path: &str) {
+    let resize = async |resources: Value| {
+        let patch = json!({"spec": {"containers": [{"name": "web", "resources": resources}]}});
+        who.try_patch(client, path, "web/resize", &patch).await
+    };
+    resize(json!({"limits": {"cpu": "2"}})).await.unwrap();
+    let above = resize(json!({"limits": {"memory": "900Gi"}})).await;
+    refused("more than its quota, later", above, "exceeded quota");
+    for resource in ["cpu", "memory"] {
+        let none = json!({resource: "0"});
+        let answer = resize(json!({"limits": none, "requests": none})).await;
+        refused(&format!("no limit of {resource}, later"), answer, "may not be 0");
     }
 }
 
