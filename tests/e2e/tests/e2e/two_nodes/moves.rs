@@ -78,25 +78,20 @@ pub(super) async fn ports_on(devbox: &Devbox, node: Node, namespace: &str) -> Re
     Ok(there.map(ResourceExt::name_any).collect())
 }
 
-/// The address that is left in both networks.
-const LEFT: [u8; 4] = [10, 233, 0, 77];
-
 #[tokio::test]
 async fn a_pod_without_an_address_on_its_node_gets_one_on_another() {
     let _guard = shared().await;
     let devbox = nodes::both().await;
     let spec = "network: {cidr: 10.233.0.0/24, gateway: 10.233.0.1}";
     with_two_tenants_of(&devbox, "starved", spec, async |a, b| {
-        for tenant in [&a, &b] {
-            leave(&devbox, tenant, &[LEFT]).await;
-        }
-        let (a, b) = (a.name_any(), b.name_any());
+        let taken = NODES[0].run(&devbox, &a.name_any(), "web", "of-a").await;
+        leave(&devbox, &b, &[taken.parse().unwrap()]).await;
         let unlabelled = async {
             for node in NODES {
                 label(&devbox, node, &format!("{CHOSEN}-")).await;
             }
         };
-        always(goes_where_its_address_is_free(&devbox, &a, &b), unlabelled).await;
+        always(goes_where_it_is_free(&devbox, &taken, &b.name_any()), unlabelled).await;
     })
     .await;
 }
@@ -108,9 +103,9 @@ async fn label(devbox: &Devbox, node: Node, change: &str) {
     devbox.kubectl(&["label", "node", node.name, change], "").await.unwrap();
 }
 
-async fn goes_where_its_address_is_free(devbox: &Devbox, a: &str, b: &str) {
+/// A pod of `b`, whose network has but this address, which is taken on the first node.
+async fn goes_where_it_is_free(devbox: &Devbox, address: &str, b: &str) {
     let [here, there] = NODES;
-    here.run(devbox, a, "web", "of-a").await;
     let chosen = format!("{CHOSEN}={b}");
     label(devbox, here, &chosen).await;
     let mut deployment = deployment(b, "web", 1, "of-b");
@@ -127,7 +122,7 @@ async fn goes_where_its_address_is_free(devbox: &Devbox, a: &str, b: &str) {
     label(devbox, here, &format!("{CHOSEN}-")).await;
     label(devbox, there, &chosen).await;
     let addresses = ready_on(devbox, there, b, "web", 1).await;
-    assert_eq!(addresses, BTreeSet::from(["10.233.0.77".to_owned()]));
+    assert_eq!(addresses, BTreeSet::from([address.to_owned()]));
     let told = devbox.kubectl(&["-n", b, "get", "events"], "").await.unwrap();
     assert!(told.contains("AddressesExhaustedOnNode"), "{told}");
 }

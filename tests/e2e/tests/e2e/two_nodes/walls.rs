@@ -1,15 +1,16 @@
 //! Tenants of equal addresses, each on both nodes.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::ensure;
 use futures::join;
 use kube::ResourceExt;
+use stackube_api::Tenant;
 use stackube_e2e::{
     devbox::Devbox,
-    nodes::{self, NODES},
+    nodes::{self, NODES, Node},
     pods::{self, assert_cut_off, assert_reaches, assert_refused},
     services::{cluster_ip, expose, label},
     tenant::{with_tenant, with_two_tenants, with_two_tenants_of},
@@ -94,28 +95,19 @@ async fn what_passes_through_a_service_arrives_whole_from_the_other_node() {
     .await;
 }
 
-/// The addresses that are left in both networks.
-const LEFT: [[u8; 4]; 2] = [[10, 233, 0, 77], [10, 233, 0, 78]];
-
 #[tokio::test]
 async fn one_address_on_two_nodes_is_two_pods() {
     let _guard = shared().await;
     let devbox = nodes::both().await;
     let spec = "network: {cidr: 10.233.0.0/24, gateway: 10.233.0.1}";
     with_two_tenants_of(&devbox, "same", spec, async |a, b| {
-        let left = BTreeSet::from(LEFT.map(|address| IpAddr::from(address).to_string()));
-        for (tenant, node) in [(&a, NODES[0]), (&b, NODES[1])] {
-            let name = tenant.name_any();
-            leave(&devbox, tenant, &LEFT).await;
-            let mut found = BTreeSet::new();
-            for pod in ["one", "two"] {
-                found.insert(node.run(&devbox, &name, pod, &format!("of-{name}")).await);
-            }
-            assert_eq!(found, left, "{name}");
-        }
+        let first = one_and_two(&devbox, &a, NODES[0]).await;
+        leave(&devbox, &b, &Vec::from_iter(first.clone())).await;
+        let second = one_and_two(&devbox, &b, NODES[1]).await;
+        assert_eq!(second, first);
         for tenant in [a.name_any(), b.name_any()] {
-            for address in &left {
-                assert_reaches(&devbox, &tenant, "one", address, &format!("of-{tenant}")).await;
+            for address in &first {
+                assert_reaches(&devbox, &tenant, "one", &address.to_string(), &format!("of-{tenant}")).await;
             }
             // Nor does the API server, by its proxy, reach a pod by an address that another one has on its own node.
             let proxied = format!("/api/v1/namespaces/{tenant}/pods/one:80/proxy/");
@@ -126,6 +118,17 @@ async fn one_address_on_two_nodes_is_two_pods() {
         }
     })
     .await;
+}
+
+/// Two pods of a tenant on a node, which say whose they are; their addresses.
+async fn one_and_two(devbox: &Devbox, tenant: &Tenant, node: Node) -> BTreeSet<Ipv4Addr> {
+    let name = tenant.name_any();
+    let mut found = BTreeSet::new();
+    for pod in ["one", "two"] {
+        let address = node.run(devbox, &name, pod, &format!("of-{name}")).await;
+        found.insert(address.parse().unwrap());
+    }
+    found
 }
 
 #[tokio::test]
