@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::process::{Command, id};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -45,6 +46,20 @@ impl Namespace {
             .filter(|command| !command.is_empty())
         {
             run(&format!("ip -n {} {command}", self.name));
+        }
+    }
+
+    /// Waits until `ip` says this of a device: the kernel takes up to a second from a cable's being plugged in to using it, and loses what is sent
+    /// before without a word.
+    pub(crate) fn wait_for_link(&self, ifname: &str, state: &str) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let seen = run(&format!("ip -n {} -d -o link show {ifname}", self.name));
+            if seen.contains(state) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "not '{state}': {seen}");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 

@@ -66,10 +66,14 @@ impl Node {
              addr add 10.250.0.1/24 dev eth1; link set eth1 mtu {NARROW} up",
             far = far.name,
         ));
+        router.wait_for_link("eth0", "state UP");
+        node.wait_for_link("rt0", "bridge_slave state forwarding");
         router.within(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap());
         far.ip(&format!(
             "addr add {FAR}/24 dev eth0; link set eth0 mtu {NARROW} up; route add default via 10.250.0.1"
         ));
+        router.wait_for_link("eth1", "state UP");
+        far.wait_for_link("eth0", "state UP");
         let pins = Pins::new();
         let mut made = Self {
             programs: None,
@@ -133,6 +137,8 @@ impl Node {
         };
         self.programs.as_ref().unwrap().attach(&identity).unwrap();
         self.own.ip(&format!("link set {host} mtu {MTU} master br0 up"));
+        pod.wait_for_link("eth0", "state UP");
+        self.own.wait_for_link(&host, "bridge_slave state forwarding");
         self.pods.push(pod);
     }
 
