@@ -28,7 +28,7 @@ pub async fn assert_nothing_left(devbox: &Devbox, project: &ProjectId) {
     // A Tenant is gone only after its project; nothing runs on after it, so this is soon true or never.
     wait::until(
         &format!("nothing left of project {project}"),
-        Duration::from_secs(5),
+        Duration::from_secs(30),
         || async {
             let left = Box::pin(leftovers(&devbox.cloud.service(), project)).await?;
             ensure!(left.is_empty(), "{left:#?}");

@@ -111,7 +111,7 @@ pub async fn fetch(devbox: &Devbox, namespace: &str, pod: &str, address: &str) -
 pub async fn assert_reaches(devbox: &Devbox, namespace: &str, pod: &str, address: &str, text: &str) {
     wait::until(
         &format!("{namespace}/{pod} reaches {address}"),
-        Duration::from_secs(10),
+        Duration::from_secs(30),
         || async {
             let answer = fetch(devbox, namespace, pod, address).await?;
             ensure!(answer == text, "the answer is {answer:?} instead of {text:?}");

@@ -186,7 +186,7 @@ async fn loose_devices(devbox: &Devbox) -> Result<BTreeSet<String>> {
 
 /// Waits until the devices that are not plugged in now are gone, or have been plugged in: those of pods that end or start soon are.
 async fn assert_no_loose_device(devbox: &Devbox) {
-    let loose = wait::until("the host's devices", Duration::from_secs(5), || loose_devices(devbox)).await;
+    let loose = wait::until("the host's devices", Duration::from_secs(30), || loose_devices(devbox)).await;
     if loose.is_empty() {
         return;
     }

@@ -76,7 +76,7 @@ async fn a_revoked_token_stops_working_within_the_bound() {
     webhook.tokens.revoke(&token(1));
     until("refused", || async { !webhook.lets_in(&token(1)).await }).await;
     let after = asked.elapsed();
-    assert!(after < Duration::from_millis(1500), "{after:?}");
+    assert!(after < Duration::from_secs(5), "{after:?}");
     // And a refusal ends too: a token may be issued with a delay between Keystones.
     webhook.tokens.add(&token(1));
     until("let in again", || async { webhook.lets_in(&token(1)).await }).await;

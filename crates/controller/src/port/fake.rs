@@ -75,7 +75,7 @@ impl Fake {
             },
         };
         let mut config = CloudConfig::new(AuthUrl::parse(&server.uri()).unwrap(), credentials);
-        config.request_timeout = Duration::from_millis(500);
+        config.request_timeout = Duration::from_secs(3);
         config.retry.first_delay = Duration::from_millis(5);
         let cloud = Cloud::new(config).unwrap();
         let session = cloud.service();
@@ -157,7 +157,7 @@ fn has(list: &Value, word: &str) -> bool {
 
 /// Longer than the client waits.
 fn lost() -> ResponseTemplate {
-    ResponseTemplate::new(200).set_delay(Duration::from_secs(2))
+    ResponseTemplate::new(200).set_delay(Duration::from_secs(10))
 }
 
 impl State {

@@ -71,8 +71,7 @@ fn tagged_frames_are_dropped(mode: Mode) {
     frame[..6].copy_from_slice(&mac(1));
     frame[6..12].copy_from_slice(&mac(0));
     send(&node, &frame);
-    let counters = || stackube_datapath::counters(&node.root()).unwrap();
-    assert_eq!(arrived(), FRAMES, "without a tag: {:?}", counters());
+    assert_eq!(arrived(), FRAMES, "without a tag");
 
     for tag in [[0x81, 0, 0, 5], [0x81, 0, 0, 0], [0x88, 0xa8, 0, 5]] {
         let before = counted(&node, "dropped_protocol");

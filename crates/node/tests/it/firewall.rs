@@ -89,8 +89,13 @@ fn a_pod_that_sends_to_the_hosts_mac_address_reaches_nothing() {
     r.lab.kill_daemon();
     r.lab.remove_programs();
     nft(&r.lab.node, "delete table inet stackube-kubestack");
-    assert!(r.netns.pings(NODE_ADDRESS) && r.netns.pings(OUTSIDE_ADDRESS));
-    assert!(r.lab.node.pings(&r.pod.ip) && r.outside.pings(&r.pod.ip));
+    // The kernel takes programs off a moment after their pins.
+    r.lab.eventually("every way is open", || {
+        r.netns.pings(NODE_ADDRESS)
+            && r.netns.pings(OUTSIDE_ADDRESS)
+            && r.lab.node.pings(&r.pod.ip)
+            && r.outside.pings(&r.pod.ip)
+    });
 }
 
 #[test]

@@ -48,7 +48,7 @@ async fn fifty_concurrent_calls_share_one_failure() {
     fake.mount(
         "POST",
         "/identity/v3/auth/tokens",
-        unauthorized().set_delay(Duration::from_millis(200)),
+        unauthorized().set_delay(Duration::from_secs(1)),
     )
     .await;
     let session = fake.cloud().service();
@@ -108,7 +108,7 @@ async fn many_calls_with_the_same_refused_token_replace_it_once() {
     let fake = Fake::start().await;
     let session = fake.cloud().service();
     session.token_info().await.unwrap();
-    fake.mount_first(20, "GET", NETWORK, unauthorized().set_delay(Duration::from_millis(200)))
+    fake.mount_first(20, "GET", NETWORK, unauthorized().set_delay(Duration::from_secs(1)))
         .await;
     with_network(&fake).await;
     let mut config = fake.config();

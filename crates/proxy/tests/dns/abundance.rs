@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
@@ -91,15 +91,20 @@ fn endpoints_times_ports_are_never_made() {
     assert!(grown < 200 * 1024, "{grown} KiB");
 }
 
+/// Time of the processor, which does not pass while others have it.
+fn clock() -> Duration {
+    Duration::try_from(rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime)).unwrap()
+}
+
 /// How long it takes to remove `count` names of one address.
 fn removal(count: usize) -> Duration {
     let tries = (0..3).map(|_| {
         let store = store();
         let names = (0..count).map(|i| (Ipv4Addr::new(10, 0, 9, 9), Some(format!("h{i}"))));
         store.apply_slice(&slice("many-1", names, 1));
-        let began = Instant::now();
+        let began = clock();
         store.remove_slice("shop", "many", "many-1");
-        began.elapsed()
+        clock() - began
     });
     tries.min().unwrap()
 }

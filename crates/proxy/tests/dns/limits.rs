@@ -165,6 +165,10 @@ async fn a_flood_does_not_slow_the_neighbour() {
             let mut sent = 0_u64;
             while flooding.load(Ordering::Relaxed) {
                 sent += u64::from(socket.send(&message).is_ok());
+                // Far above the pod's rate, yet a server that waits a moment for its processor loses nothing of the neighbour's.
+                if sent.is_multiple_of(100) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
             }
             sent
         })

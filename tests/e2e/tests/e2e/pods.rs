@@ -72,7 +72,7 @@ async fn a_finished_pod_gives_its_port_back() {
                     "wait",
                     "--for=jsonpath={.status.phase}=Succeeded",
                     "pod/once",
-                    "--timeout=90s",
+                    "--timeout=300s",
                 ],
                 "",
             )

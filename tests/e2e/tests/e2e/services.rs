@@ -30,7 +30,7 @@ pub(crate) async fn outcome(devbox: &Devbox, namespace: &str, pod: &str, address
 pub(crate) async fn assert_outcome(devbox: &Devbox, namespace: &str, pod: &str, address: &str, expected: &str) {
     wait::until(
         &format!("{namespace}/{pod} -> {address} is {expected}"),
-        Duration::from_secs(15),
+        Duration::from_secs(30),
         || async {
             let seen = outcome(devbox, namespace, pod, address).await?;
             ensure!(seen == expected, "it is {seen:?}");
@@ -201,7 +201,7 @@ impl Changing<'_> {
             })
             .collect();
         let expected: Vec<String> = self.wanted.iter().map(expected).collect();
-        wait::until("a pod sees what was written last", Duration::from_secs(20), || async {
+        wait::until("a pod sees what was written last", Duration::from_secs(60), || async {
             let seen = pods::exec(self.devbox, &self.namespace, "client", &script).await?;
             let seen: Vec<&str> = seen.lines().map(str::trim).collect();
             ensure!(seen == expected, "it sees {seen:?} instead of {expected:?}");

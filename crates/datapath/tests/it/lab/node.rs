@@ -166,3 +166,14 @@ impl Node {
             .sum()
     }
 }
+
+impl Drop for Node {
+    /// A test that failed tells what the programs have decided.
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let counters = stackube_datapath::counters(&self.root()).unwrap_or_default();
+            let counted: Vec<_> = counters.iter().filter(|(_, count)| *count > 0).collect();
+            println!("{:?}: {counted:?}", self.mode);
+        }
+    }
+}

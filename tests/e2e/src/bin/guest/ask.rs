@@ -8,6 +8,8 @@ use crate::{hex, say, unhex, wrong};
 
 /// How long an answer may take: what is forbidden is refused at once, or never answered.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(3);
+/// The same of what the server does not answer: somebody else has an error sent meanwhile, by a program yet to be started.
+const LONG: Duration = Duration::from_secs(60);
 /// What an ICMP error about the size of a datagram comes to (EMSGSIZE of Linux).
 const TOO_LARGE: i32 = 90;
 /// More than any datagram.
@@ -59,7 +61,8 @@ fn one(line: &str) -> Result<Vec<u8>> {
 pub(crate) fn udp(address: SocketAddr, bytes: &[u8]) -> Result<Vec<u8>> {
     let socket = UdpSocket::bind(("0.0.0.0", 0))?;
     socket.connect(address)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    let hushed = bytes.starts_with(crate::serve::HUSH);
+    socket.set_read_timeout(Some(if hushed { LONG } else { PATIENCE }))?;
     socket.send(bytes)?;
     let mut reply = vec![0; LARGEST];
     let length = socket.recv(&mut reply)?;

@@ -10,7 +10,7 @@ use crate::wrong;
 
 const WHO: &[u8] = b"who";
 /// What a datagram begins with that is not answered.
-const HUSH: &[u8] = b"hush";
+pub(crate) const HUSH: &[u8] = b"hush";
 /// How many connections may wait until this program gets to run. With std's 128, and as many that begin at once on a busy machine, the kernel
 /// turns to SYN cookies, and resets those whose FIN it takes for a bad one.
 const WAITING: i32 = 4096;

@@ -56,7 +56,7 @@ impl Place<'_> {
     /// Asserts that `web` alone answers, however often it is asked.
     async fn assert_web_only(&self, address: &str) {
         let script = format!("for i in $(seq 16); do wget -q -O - -T 2 http://{address}/; done | sort -u");
-        wait::until("one endpoint answers for all", Duration::from_secs(15), || async {
+        wait::until("one endpoint answers for all", Duration::from_secs(30), || async {
             let seen = pods::exec(self.devbox, &self.namespace, "client", &script).await?;
             ensure!(seen.trim() == "of-web", "{seen:?}");
             Ok(())
@@ -209,7 +209,8 @@ async fn another_range(place: &Place<'_>) {
             "further",
             "--ignore-not-found",
         ];
-        let range = ["delete", "servicecidr", &name, "--ignore-not-found", "--timeout=60s"];
+        // Another test's Service may have an address of it, and for longer.
+        let range = ["delete", "servicecidr", &name, "--ignore-not-found", "--wait=false"];
         for call in [&service[..], &range] {
             place.devbox.kubectl(call, "").await.unwrap();
         }

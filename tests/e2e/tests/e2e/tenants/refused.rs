@@ -85,7 +85,7 @@ impl Foreign {
     /// Removes it all, which also shows that it has stayed.
     async fn remove(&self, devbox: &Devbox) {
         let session = devbox.cloud.service();
-        let delete = ["delete", "namespace", &format!("{}-ns", self.name), "--timeout=60s"];
+        let delete = ["delete", "namespace", &format!("{}-ns", self.name), "--timeout=240s"];
         devbox.kubectl(&delete, "").await.unwrap();
         let user = session
             .find_user(&self.domain, &format!("{}-user", self.name))

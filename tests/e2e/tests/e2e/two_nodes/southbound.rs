@@ -6,10 +6,10 @@ use crate::shared;
 
 /// `ovn-sbctl` as the second node's chassis, or as somebody without a certificate.
 const AS_CHASSIS: &str = "cd /etc/ovn/pki && own=$(ls *.crt | grep -v authority) && \
-    ovn-sbctl --timeout=5 --db=ssl:10.77.0.11:6642 -p ${own%.crt}.key -c $own -C central-authority.crt";
+    ovn-sbctl --timeout=30 --db=ssl:10.77.0.11:6642 -p ${own%.crt}.key -c $own -C central-authority.crt";
 const AS_NOBODY: &str = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -noenc -subj /CN=nobody \
     -keyout /tmp/nobody.key -out /tmp/nobody.crt 2>/dev/null; \
-    ovn-sbctl --timeout=5 --db=ssl:10.77.0.11:6642 -p /tmp/nobody.key -c /tmp/nobody.crt \
+    ovn-sbctl --timeout=30 --db=ssl:10.77.0.11:6642 -p /tmp/nobody.key -c /tmp/nobody.crt \
     -C /etc/ovn/pki/central-authority.crt";
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_chassis_changes_only_what_is_its_own() {
     assert!(!error.contains("permission error"), "{error}");
     // The same from the host itself, which has the socket: so the database answers.
     let seen = NODES[0]
-        .shell(&devbox, "ovn-sbctl --timeout=5 --bare --columns=name list Chassis")
+        .shell(&devbox, "ovn-sbctl --timeout=30 --bare --columns=name list Chassis")
         .await;
     assert!(seen.unwrap().contains(&other));
 }
